@@ -1,0 +1,9 @@
+//! The loops of Cresset: every kernel works on raw memory plus sizes and strides and knows no tensor.
+//!
+//! A family of kernels (pointwise, reductions, matmul, …) is a module. Loops are compiled for AVX-512, AVX2 and the
+//! portable baseline and picked at run time ([`isa`]); work is shared among threads by [`parallel`]. No kernel's result
+//! depends on the number of threads: whatever is summed in pieces is cut at places that only the shape decides.
+
+pub mod dtype;
+pub mod isa;
+pub mod parallel;
