@@ -1,0 +1,97 @@
+//! Boolean masks: counting, compaction, positions.
+
+use std::ops::Range;
+
+use super::with_bits;
+use crate::dtype::DType;
+use crate::parallel::for_tasks;
+
+/// Mask elements that one task looks at; fixed, and small enough for the counts of a task to stay in cache.
+const CHUNK: usize = 64 * 1024;
+
+struct Memory(*mut u8);
+// SAFETY: tasks read anywhere and write disjoint elements.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    fn cast<T>(&self) -> *mut T {
+        self.0.cast()
+    }
+}
+
+/// The number of `true` in `mask`.
+pub fn count_true(mask: &[bool]) -> usize {
+    *starts(mask).last().unwrap_or(&0)
+}
+
+/// How many `true` come before each chunk, and at last how many there are.
+fn starts(mask: &[bool]) -> Vec<usize> {
+    let mut counts = vec![0_usize; mask.len().div_ceil(CHUNK) + 1];
+    let memory = Memory(counts.as_mut_ptr().cast());
+    for_tasks(mask.len().div_ceil(CHUNK), |task| {
+        let count = mask[chunk(task, mask.len())]
+            .chunks(128)
+            .map(|c| c.iter().map(|&b| b as u8).sum::<u8>() as usize)
+            .sum();
+        // SAFETY: each task writes one element, and there is one more element than tasks.
+        unsafe { *memory.cast::<usize>().add(task + 1) = count };
+    });
+    for i in 1..counts.len() {
+        counts[i] += counts[i - 1];
+    }
+    counts
+}
+
+fn chunk(task: usize, len: usize) -> Range<usize> {
+    task * CHUNK..((task + 1) * CHUNK).min(len)
+}
+
+/// Calls `f(position, ordinal)` for every `true`, chunks in parallel.
+fn each_true(mask: &[bool], f: impl Fn(usize, usize) + Sync) {
+    let starts = starts(mask);
+    for_tasks(starts.len() - 1, |task| {
+        let mut ordinal = starts[task];
+        for position in chunk(task, mask.len()) {
+            if mask[position] {
+                f(position, ordinal);
+                ordinal += 1;
+            }
+        }
+    });
+}
+
+/// Writes the elements of `src` where `mask` is `true` to `dst`, one after another.
+///
+/// # Safety
+/// `src` is contiguous with one element of `dtype` for each of `mask`; `dst` holds [`count_true`] of them, apart from `src`.
+pub unsafe fn mask_select(dtype: DType, dst: *mut u8, src: *const u8, mask: &[bool]) {
+    let (dst, src) = (Memory(dst), Memory(src.cast_mut()));
+    // SAFETY: positions are below the length of `mask`, ordinals below its count.
+    with_bits!(dtype, T => each_true(mask, |at, n| unsafe { *dst.cast::<T>().add(n) = *src.cast::<T>().add(at) }));
+}
+
+/// Overwrites the elements of `dst` where `mask` is `true` with those of `src`, one after another.
+///
+/// # Safety
+/// `dst` is contiguous with one element of `dtype` for each of `mask`; `src` holds [`count_true`] of them, apart from `dst`.
+pub unsafe fn mask_scatter(dtype: DType, dst: *mut u8, src: *const u8, mask: &[bool]) {
+    let (dst, src) = (Memory(dst), Memory(src.cast_mut()));
+    // SAFETY: positions are below the length of `mask`, ordinals below its count.
+    with_bits!(dtype, T => each_true(mask, |at, n| unsafe { *dst.cast::<T>().add(at) = *src.cast::<T>().add(n) }));
+}
+
+/// The positions of the `true` elements of a contiguous mask of `sizes`: [`count_true`] rows of `sizes.len()` coordinates.
+pub fn nonzero(mask: &[bool], sizes: &[i64]) -> Vec<i64> {
+    let rank = sizes.len();
+    let mut rows = vec![0_i64; count_true(mask) * rank];
+    let memory = Memory(rows.as_mut_ptr().cast());
+    each_true(mask, |at, n| {
+        let mut rest = at as i64;
+        for d in (0..rank).rev() {
+            // SAFETY: row `n` is below the count, and each `true` writes its own row.
+            unsafe { *memory.cast::<i64>().add(n * rank + d) = rest % sizes[d] };
+            rest /= sizes[d];
+        }
+    });
+    rows
+}
