@@ -9,3 +9,4 @@ pub mod index;
 pub mod isa;
 pub mod parallel;
 pub mod strided;
+pub mod random;
