@@ -5,6 +5,7 @@
 //! depends on the number of threads: whatever is summed in pieces is cut at places that only the shape decides.
 
 pub mod dtype;
+pub mod gemm;
 pub mod index;
 pub mod isa;
 pub mod parallel;

@@ -1,0 +1,188 @@
+//! Register tiles: `R x V` vectors of C are kept in registers while a packed panel of A and one of B stream by.
+//!
+//! Zen 4 retires one 512-bit FMA a cycle and has 32 registers: 8 rows x 3 vectors use 24 for C, 3 for B and leave room
+//! for the broadcast of A. Sixteen 256-bit registers hold 4 x 3 the same way. Edges use smaller tiles of the same
+//! code, so that an element of C is the same sum in the same order wherever it lies.
+
+use super::simd::{Array, Simd};
+use super::{Load, Save};
+use crate::isa::Isa;
+use std::ops::{Add, Mul};
+
+/// Where a tile goes and what is done to it on the way.
+pub(crate) struct Out<T> {
+    /// First element of the tile.
+    pub c: *mut T,
+    /// Elements from one row to the next.
+    pub row: isize,
+    /// Columns of the tile, at most the tile's vectors hold.
+    pub cols: usize,
+    pub alpha: T,
+    pub beta: T,
+    /// Added to each row (one element a row) or null.
+    pub row_bias: *const T,
+    /// Added to each column or null.
+    pub col_bias: *const T,
+}
+
+pub(crate) type Kernel<T> = unsafe fn(k: usize, a: *const T, b: *const T, out: &Out<T>);
+
+/// The tiles of one instruction set: `kernels[r - 1][v - 1]` computes `r` rows of `v` vectors.
+pub(crate) struct Micro<T: 'static> {
+    /// Rows of a panel of A.
+    pub mr: usize,
+    /// Columns of a panel of B.
+    pub nr: usize,
+    pub lanes: usize,
+    pub kernels: &'static [&'static [Kernel<T>]],
+}
+
+/// `f32` or `f64`: the types that products are summed in.
+pub trait Real: Load<Self> + Save<Self> + Default + Add<Output = Self> + Mul<Output = Self> {
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn micro(isa: Isa) -> &'static Micro<Self>;
+}
+
+/// `R` rows of `V` vectors: `out = alpha * a b + beta * out + biases`.
+///
+/// # Safety
+/// `a` holds `k` groups of `MR`, `b` holds `k` groups of `V..` vectors spaced by `NR`; `out` describes memory of `R`
+/// rows by `out.cols` columns, `(V - 1) * LANES < cols <= V * LANES`.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+    (mr, nr): (usize, usize),
+    k: usize,
+    mut a: *const S::E,
+    mut b: *const S::E,
+    out: &Out<S::E>,
+) where
+    S::E: Real,
+{
+    // SAFETY: the caller promises the panels' sizes and the features of `S`.
+    unsafe {
+        let mut acc = [[S::zero(); V]; R];
+        for _ in 0..k {
+            let mut bs = [S::zero(); V];
+            for (j, b_j) in bs.iter_mut().enumerate() {
+                *b_j = S::load(b.add(j * S::LANES));
+            }
+            for (i, row) in acc.iter_mut().enumerate() {
+                let a_i = S::splat(*a.add(i));
+                for (c, b_j) in row.iter_mut().zip(bs) {
+                    *c = a_i.fma(b_j, *c);
+                }
+            }
+            a = a.add(mr);
+            b = b.add(nr);
+        }
+        for (i, row) in acc.into_iter().enumerate() {
+            store_row::<S, V>(row, i, out);
+        }
+    }
+}
+
+/// Writes row `i` of a tile.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn store_row<S: Simd, const V: usize>(row: [S; V], i: usize, out: &Out<S::E>)
+where
+    S::E: Real,
+{
+    // SAFETY: the caller promises that the row and the biases cover `cols` columns.
+    unsafe {
+        let c = out.c.offset(i as isize * out.row);
+        for (j, acc) in row.into_iter().enumerate() {
+            let (at, left) = (j * S::LANES, out.cols - j * S::LANES);
+            let load = |p: *const S::E| if left >= S::LANES { S::load(p) } else { S::load_first(p, left) };
+            let mut x = if out.alpha == S::E::ONE { acc } else { acc.mul(S::splat(out.alpha)) };
+            if out.beta == S::E::ONE {
+                x = x.add(load(c.add(at)));
+            } else if out.beta != S::E::ZERO {
+                x = load(c.add(at)).fma(S::splat(out.beta), x);
+            }
+            if !out.row_bias.is_null() {
+                x = x.add(S::splat(*out.row_bias.add(i)));
+            }
+            if !out.col_bias.is_null() {
+                x = x.add(load(out.col_bias.add(at)));
+            }
+            if left >= S::LANES { x.store(c.add(at)) } else { x.store_first(c.add(at), left) }
+        }
+    }
+}
+
+/// One instruction set's tiles: the features, the register type and the numbers of rows and vectors.
+macro_rules! micro {
+    ($name:ident, $simd:ty, $e:ty, $rows:literal x $vectors:literal, [$($r:literal)*], $kernels:tt $(, $features:literal)?) => {
+        pub(super) mod $name {
+            use super::*;
+            #[allow(unused_imports)]
+            #[cfg(target_arch = "x86_64")]
+            use core::arch::x86_64::*;
+
+            const LANES: usize = <$simd>::LANES;
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn run<const R: usize, const V: usize>(k: usize, a: *const $e, b: *const $e, out: &Out<$e>) {
+                // SAFETY: the caller's promise is passed on.
+                unsafe { tile::<$simd, R, V>(($rows, $vectors * LANES), k, a, b, out) }
+            }
+
+            pub(crate) static MICRO: Micro<$e> = Micro {
+                mr: $rows,
+                nr: $vectors * LANES,
+                lanes: LANES,
+                kernels: &[$(&micro!(@row $r $kernels)),*],
+            };
+        }
+    };
+    (@row $r:literal [$($v:literal)*]) => { [$(run::<$r, $v> as Kernel<_>),*] };
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+    micro!(f32x16, __m512, f32, 8 x 3, [1 2 3 4 5 6 7 8], [1 2 3], "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+    micro!(f64x8, __m512d, f64, 8 x 3, [1 2 3 4 5 6 7 8], [1 2 3], "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+    micro!(f32x8, __m256, f32, 4 x 3, [1 2 3 4], [1 2 3], "avx2,fma");
+    micro!(f64x4, __m256d, f64, 4 x 3, [1 2 3 4], [1 2 3], "avx2,fma");
+}
+micro!(f32x4, Array<f32, 4>, f32, 4 x 2, [1 2 3 4], [1 2]);
+micro!(f64x2, Array<f64, 2>, f64, 4 x 2, [1 2 3 4], [1 2]);
+
+#[allow(private_interfaces)]
+impl Real for f32 {
+    const ZERO: f32 = 0.0;
+    const ONE: f32 = 1.0;
+    fn micro(isa: Isa) -> &'static Micro<f32> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &x86::f32x16::MICRO,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &x86::f32x8::MICRO,
+            _ => &f32x4::MICRO,
+        }
+    }
+}
+
+#[allow(private_interfaces)]
+impl Real for f64 {
+    const ZERO: f64 = 0.0;
+    const ONE: f64 = 1.0;
+    fn micro(isa: Isa) -> &'static Micro<f64> {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &x86::f64x8::MICRO,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &x86::f64x4::MICRO,
+            _ => &f64x2::MICRO,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Matrix products.
+//!
+//! [`Gemm`] is `C = alpha * A B + beta * C + bias` for a batch of items, `f32` or `f64` sums. Where the elements come
+//! from and go to is behind two traits: [`Pack`] copies lines of A (its rows) or of B (its columns) into panels, and
+//! [`Sink`] says where a block of C lies or stores a finished block itself. [`Strided`] and [`Rows`] are plain matrices
+//! of any strides (half precision is converted on the way); a convolution packs its patches straight from the image.
+//!
+//! The sum over `k` is cut at places that only `k` decides, and never among threads: results do not depend on the
+//! number of threads.
+
+mod buffer;
+mod driver;
+mod micro;
+mod pack;
+mod simd;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+pub use micro::Real;
+pub use pack::{Load, Strided};
+pub use sink::{Rows, Save};
+
+use crate::isa::isa;
+use std::ops::Range;
+
+/// One operand of a product: lines (rows of A, columns of B) of `k` steps each.
+pub trait Pack<T>: Sync {
+    /// Copies steps `ks` of lines `lines` of an item into panels of `width` lines.
+    ///
+    /// Panel `p` starts at `dst + p * width * ks.len()`; within it, step `k` of line `l` is at
+    /// `(k - ks.start) * width + l`. Lines of the last panel that do not exist are zeros.
+    ///
+    /// # Safety
+    /// The lines and steps exist, and `dst` holds all panels, the last one padded to `width`.
+    unsafe fn pack(&self, item: usize, lines: Range<usize>, ks: Range<usize>, width: usize, dst: *mut T);
+}
+
+/// Where C goes.
+pub trait Sink<T>: Sync {
+    /// The address of the block's first element and the distance of its rows, if the block lies in memory as `T` with
+    /// neighbouring columns. The answer is the same for all blocks of a product, or else no sum is longer than
+    /// [`Sink::store`] can take at once.
+    fn direct(&self, item: usize, rows: Range<usize>, cols: Range<usize>) -> Option<(*mut T, isize)>;
+
+    /// Stores a block: `C = block + beta * C`, its rows being `row` elements apart.
+    ///
+    /// # Safety
+    /// `block` is valid for the rows and columns, which exist and are no other thread's.
+    unsafe fn store(
+        &self,
+        item: usize,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        block: *const T,
+        row: usize,
+        beta: T,
+    );
+}
+
+/// What is added to C at the end.
+#[derive(Clone, Copy, Debug)]
+pub enum Bias<'a, T> {
+    /// Nothing.
+    None,
+    /// One value a row; the second number is the distance of the items' values.
+    Rows(&'a [T], usize),
+    /// One value a column.
+    Cols(&'a [T]),
+}
+
+/// A batch of products `C = alpha * A B + beta * C + bias`, A being `m x k` and B `k x n`.
+#[derive(Clone, Copy)]
+pub struct Gemm<'a, T> {
+    /// Number of products.
+    pub items: usize,
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Length of the sums; 0 leaves `beta * C + bias`.
+    pub k: usize,
+    /// The rows of A.
+    pub a: &'a dyn Pack<T>,
+    /// The columns of B.
+    pub b: &'a dyn Pack<T>,
+    /// The place of C.
+    pub c: &'a dyn Sink<T>,
+    /// Factor of the product.
+    pub alpha: T,
+    /// Factor of what C held; 0 means that it is not read.
+    pub beta: T,
+    /// Added at the end.
+    pub bias: Bias<'a, T>,
+}
+
+impl<T: Real> Gemm<'_, T> {
+    /// Computes all items.
+    ///
+    /// # Safety
+    /// The operands and the sink are valid for the sizes named, C overlaps neither operand, and nobody else writes
+    /// them meanwhile.
+    pub unsafe fn run(&self) {
+        // SAFETY: `isa` returns what the processor has; the rest is the caller's promise.
+        unsafe { self.drive(isa()) }
+    }
+}

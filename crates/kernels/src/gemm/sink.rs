@@ -1,0 +1,103 @@
+//! Storing C into plain matrices.
+
+use super::Sink;
+use super::micro::Real;
+use crate::dtype::{Element, bf16, f16};
+use std::any::TypeId;
+use std::ops::Range;
+
+/// A stored type that sums in `T` are rounded to.
+pub trait Save<T>: Element {
+    /// The nearest value.
+    fn put(x: T) -> Self;
+    /// The value as `T`.
+    fn back(self) -> T;
+}
+
+macro_rules! save {
+    ($($t:ty, $sum:ty, |$x:ident| $put:expr, |$s:ident| $back:expr;)*) => {$(
+        impl Save<$sum> for $t {
+            #[inline(always)]
+            fn put($x: $sum) -> $t {
+                $put
+            }
+            #[inline(always)]
+            fn back(self) -> $sum {
+                let $s = self;
+                $back
+            }
+        }
+    )*};
+}
+save! {
+    f32, f32, |x| x, |s| s;
+    f64, f64, |x| x, |s| s;
+    f16, f32, |x| f16::from_f32(x), |s| s.to_f32();
+    bf16, f32, |x| bf16::from_f32(x), |s| s.to_f32();
+}
+
+/// Matrices in memory: row `i`, column `j` of an item is `ptr[items[item] + i * row + j * col]`.
+#[derive(Clone, Copy)]
+pub struct Rows<'a, S> {
+    /// Address that all offsets count from.
+    pub ptr: *mut S,
+    /// Offset of each item, in elements.
+    pub items: &'a [isize],
+    /// Elements from one row to the next.
+    pub row: isize,
+    /// Elements from one column to the next.
+    pub col: isize,
+}
+
+// SAFETY: threads write disjoint blocks; whoever builds one promises that the memory stays valid.
+unsafe impl<S: Sync> Sync for Rows<'_, S> {}
+
+impl<T: Real, S: Save<T>> Sink<T> for Rows<'_, S> {
+    fn direct(&self, item: usize, rows: Range<usize>, cols: Range<usize>) -> Option<(*mut T, isize)> {
+        let offset = self.items[item] + rows.start as isize * self.row + cols.start as isize * self.col;
+        let same = TypeId::of::<S>() == TypeId::of::<T>() && self.col == 1;
+        same.then(|| (self.ptr.wrapping_offset(offset).cast(), self.row))
+    }
+
+    unsafe fn store(
+        &self,
+        item: usize,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        block: *const T,
+        row: usize,
+        beta: T,
+    ) {
+        let offset = self.items[item] + rows.start as isize * self.row + cols.start as isize * self.col;
+        for i in 0..rows.len() {
+            // SAFETY: the caller promises that these rows and columns exist, here and in the block.
+            unsafe {
+                let src = std::slice::from_raw_parts(block.add(i * row), cols.len());
+                let dst = self.ptr.offset(offset + i as isize * self.row);
+                if self.col == 1 && beta == T::ZERO {
+                    round_row(src, std::slice::from_raw_parts_mut(dst, cols.len()));
+                } else {
+                    store_row(src, dst, self.col, beta);
+                }
+            }
+        }
+    }
+}
+
+unsafe fn store_row<T: Real, S: Save<T>>(src: &[T], dst: *mut S, col: isize, beta: T) {
+    for (j, x) in src.iter().enumerate() {
+        // SAFETY: the caller promises `src.len()` columns.
+        unsafe {
+            let dst = dst.offset(j as isize * col);
+            *dst = if beta == T::ZERO { S::put(*x) } else { S::put(*x + beta * (*dst).back()) };
+        }
+    }
+}
+
+crate::multiversion! {
+    fn round_row<T: Real, S: Save<T>>(src: &[T], dst: &mut [S]) {
+        for (d, s) in dst.iter_mut().zip(src) {
+            *d = S::put(*s);
+        }
+    }
+}
