@@ -4,10 +4,12 @@
 //! portable baseline and picked at run time ([`isa`]); work is shared among threads by [`parallel`]. No kernel's result
 //! depends on the number of threads: whatever is summed in pieces is cut at places that only the shape decides.
 
+pub mod block;
 pub mod dtype;
 pub mod gemm;
 pub mod index;
 pub mod isa;
 pub mod parallel;
-pub mod strided;
 pub mod random;
+pub mod reduce;
+pub mod strided;

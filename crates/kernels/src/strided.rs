@@ -1,12 +1,19 @@
-//! temporary
+//! Operands of strided loops.
+
 use crate::dtype::DType;
+
 /// One operand: address of its first element, element type, strides in elements.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Operand<'a> {
-    /// Address of the first element.
+    /// Address of the element at index 0 of every dimension.
     pub ptr: *mut u8,
-    /// Element type.
+    /// Type of the elements.
     pub dtype: DType,
-    /// Strides in elements.
+    /// Step of each dimension, in elements; 0 repeats, negative runs backwards.
     pub strides: &'a [i64],
 }
+
+// SAFETY: an operand is an address; the loops that read or write through it say what they need.
+unsafe impl Send for Operand<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Operand<'_> {}
