@@ -5,11 +5,15 @@
 //! depends on the number of threads: whatever is summed in pieces is cut at places that only the shape decides.
 
 pub mod block;
+pub mod cast;
+pub mod copy;
 pub mod dtype;
 pub mod gemm;
 pub mod index;
 pub mod isa;
+pub mod math;
 pub mod parallel;
 pub mod random;
 pub mod reduce;
+pub mod pointwise;
 pub mod strided;

@@ -1,0 +1,97 @@
+//! Copies between any strides and element types, and fills.
+
+use crate::cast::converter;
+use crate::dtype::DType;
+use crate::parallel::for_ranges;
+use crate::pointwise::{GRAIN, Number};
+use crate::strided::{Operand, Plan, for_each_run};
+
+/// Copies `src` to `out`, converting the elements.
+///
+/// # Safety
+/// Both operands are valid for `sizes`; `out` has no two indices at one address, and they do not overlap.
+pub unsafe fn copy(sizes: &[i64], out: Operand, src: Operand) {
+    let plan = Plan::new(sizes, &[out, src]);
+    let size = out.dtype.size();
+    if out.dtype == src.dtype && plan.is_flat(0, size) && plan.is_flat(1, size) {
+        let [dst, src] = plan.bases().map(|p| p.addr());
+        for_ranges(plan.total() * size, GRAIN * 8, |bytes| {
+            let (dst, src) = ((dst + bytes.start) as *mut u8, (src + bytes.start) as *const u8);
+            // SAFETY: a part of two runs that the caller vouches for.
+            unsafe { std::ptr::copy_nonoverlapping(src, dst, bytes.len()) }
+        });
+        return;
+    }
+    let convert = converter(src.dtype, out.dtype);
+    for_each_run(sizes, &[out, src], GRAIN, |[dst, src], strides, n| {
+        // SAFETY: a run of elements that the caller vouches for.
+        unsafe { convert(dst, strides[0], src, strides[1], n) }
+    });
+}
+
+/// Writes `value`, converted to the type of `out`, to every element.
+///
+/// # Safety
+/// `out` is valid for `sizes`.
+pub unsafe fn fill(sizes: &[i64], out: Operand, value: Number) {
+    let mut element = Element([0; 16]);
+    let at: *mut u8 = element.0.as_mut_ptr();
+    let (mut int, mut complex) = (value.int, value.complex);
+    let (from, source) = if out.dtype.is_integral_or_bool() && out.dtype != DType::Bool {
+        (DType::I64, (&raw mut int).cast::<u8>())
+    } else {
+        (DType::Complex128, (&raw mut complex).cast())
+    };
+    let size = out.dtype.size() as isize;
+    // SAFETY: the buffer holds and is aligned for one element of any type.
+    unsafe { converter(from, out.dtype)(at, size, source, 0, 1) };
+    let move_run = converter(out.dtype, out.dtype);
+    let at = at.addr();
+    for_each_run(sizes, &[out], GRAIN, |[dst], [stride], n| {
+        // SAFETY: the caller vouches for the run; `element` outlives the loop and is only read.
+        unsafe { move_run(dst, stride, at as *const u8, 0, n) }
+    });
+}
+
+/// One element of any type.
+#[repr(align(16))]
+struct Element([u8; 16]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_between_strides_and_types() {
+        for [rows, cols] in [[1, 1], [3, 5], [64, 64], [100, 70], [257, 513]] {
+            let n = (rows * cols) as usize;
+            let mut src: Vec<i32> = (0..n as i32).collect();
+            let mut out = vec![0_f64; n];
+            let mut same = vec![0_i32; n];
+            let (by_rows, by_cols) = ([cols, 1], [1, rows]);
+            let from = Operand::new(src.as_mut_ptr().cast(), DType::I32, &by_rows);
+            // SAFETY: all three have `rows * cols` elements.
+            unsafe {
+                copy(&[rows, cols], Operand::new(out.as_mut_ptr().cast(), DType::F64, &by_cols), from);
+                copy(&[rows, cols], Operand::new(same.as_mut_ptr().cast(), DType::I32, &by_cols), from);
+            }
+            for (i, value) in src.iter().enumerate() {
+                let (r, c) = (i / cols as usize, i % cols as usize);
+                let at = c * rows as usize + r;
+                assert_eq!((out[at], same[at]), (*value as f64, *value), "{rows}x{cols}");
+            }
+        }
+    }
+
+    #[test]
+    fn fills_any_type() {
+        let mut x = [0_i8; 5];
+        let mut y = [false; 3];
+        // SAFETY: strides stay within the arrays.
+        unsafe {
+            fill(&[3], Operand::new(x.as_mut_ptr().cast(), DType::I8, &[2]), Number::from(300_i64));
+            fill(&[3], Operand::new(y.as_mut_ptr().cast(), DType::Bool, &[1]), Number::from(0.5));
+        }
+        assert_eq!((x, y), ([44, 0, 44, 0, 44], [true; 3]));
+    }
+}

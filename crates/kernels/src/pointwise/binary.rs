@@ -1,0 +1,227 @@
+//! Elementwise functions of two tensors, with a result of the same type.
+
+use super::loops::{call2, map2};
+use super::{GRAIN, Unsupported, binary_complex, binary_int, input, output, run};
+use crate::dtype::{C32, C64, DType};
+use crate::math::Real;
+use crate::strided::Operand;
+use std::mem::MaybeUninit;
+
+/// A scalar argument in each form a loop may want it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number {
+    /// As a real number.
+    pub real: f64,
+    /// As an integer.
+    pub int: i64,
+    /// As a complex number.
+    pub complex: C64,
+}
+
+impl Number {
+    /// The number 1.
+    pub const ONE: Number = Number { real: 1.0, int: 1, complex: C64::new(1.0, 0.0) };
+
+    /// The number with the other sign.
+    pub fn negated(self) -> Number {
+        Number { real: -self.real, int: self.int.wrapping_neg(), complex: -self.complex }
+    }
+}
+
+impl From<f64> for Number {
+    fn from(x: f64) -> Number {
+        Number { real: x, int: x as i64, complex: C64::new(x, 0.0) }
+    }
+}
+
+impl From<i64> for Number {
+    fn from(x: i64) -> Number {
+        Number { real: x as f64, int: x, complex: C64::new(x as f64, 0.0) }
+    }
+}
+
+impl From<C64> for Number {
+    fn from(x: C64) -> Number {
+        Number { real: x.re, int: x.re as i64, complex: x }
+    }
+}
+
+/// An elementwise function of two tensors, named as PyTorch's operator.
+#[allow(missing_docs)] // names are PyTorch's
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Binary {
+    /// `a + alpha b`.
+    Add {
+        alpha: Number,
+    },
+    Mul,
+    Div,
+    DivTrunc,
+    DivFloor,
+    /// Of the divisor's sign.
+    Remainder,
+    /// Of the dividend's sign.
+    Fmod,
+    Pow,
+    Atan2,
+    /// NaN if either is.
+    Maximum,
+    Minimum,
+    /// NaN only if both are.
+    Fmax,
+    Fmin,
+    Hypot,
+    Copysign,
+    Logaddexp,
+    Logaddexp2,
+    Xlogy,
+    Xlog1py,
+    Nextafter,
+    Heaviside,
+    Gcd,
+    Lcm,
+    BitwiseAnd,
+    BitwiseOr,
+    BitwiseXor,
+    ShiftLeft,
+    ShiftRight,
+    /// The real and the imaginary part; complex types only.
+    Complex,
+    /// Modulus and angle; complex types only.
+    Polar,
+}
+
+/// Applies `op` elementwise: loads `a` and `b` as `compute`, stores the result as the type of `out`.
+///
+/// Integer division by zero gives 0 here; callers who must refuse it look for zeros first.
+///
+/// # Errors
+/// `Unsupported` if `op` has no loop for `compute`; nothing is written then.
+///
+/// # Safety
+/// The operands are valid for `sizes`; `out` has no two indices at one address and overlaps an input not at all or
+/// index by index.
+pub unsafe fn binary(
+    op: Binary,
+    compute: DType,
+    sizes: &[i64],
+    out: Operand,
+    a: Operand,
+    b: Operand,
+) -> Result<(), Unsupported> {
+    macro_rules! with {
+        ($T:ty, $f:expr) => {{
+            $f(op, &mut [], &[], &[])?;
+            let kernel = |p: [*mut u8; 3], n: usize| {
+                // SAFETY: `run` passes `n` elements of the compute type.
+                let _ = unsafe { $f(op, output::<$T>(p[0], n), input::<$T>(p[1], n), input::<$T>(p[2], n)) };
+            };
+            // SAFETY: the caller's promise.
+            unsafe { run(sizes, [out, a, b], [compute; 3], grain(op), &kernel) }
+        }};
+    }
+    match compute {
+        DType::F32 => with!(f32, real::<f32>),
+        DType::F64 => with!(f64, real::<f64>),
+        DType::I64 => with!(i64, binary_int::int),
+        DType::Bool => with!(bool, binary_int::boolean),
+        DType::Complex64 => with!(C32, binary_complex::single),
+        DType::Complex128 => with!(C64, binary_complex::double),
+        _ => return Err(Unsupported),
+    }
+    Ok(())
+}
+
+/// Elements that are worth a thread.
+fn grain(op: Binary) -> usize {
+    match op {
+        Binary::Add { .. } | Binary::Mul | Binary::Div | Binary::Maximum | Binary::Minimum => GRAIN,
+        _ => GRAIN / 8,
+    }
+}
+
+fn real<T: Real>(op: Binary, out: &mut [MaybeUninit<T>], a: &[T], b: &[T]) -> Result<(), Unsupported> {
+    macro_rules! each {
+        (|$x:ident, $y:ident| $e:expr) => { map2!(T: Real => T; out, a, b, (), |$x, $y| $e) };
+        ($p:ident = $v:expr; |$x:ident, $y:ident| $e:expr) => {
+            map2!(T: Real => T; out, a, b, ($p = T::real($v)), |$x, $y| $e)
+        };
+    }
+    match op {
+        Binary::Add { alpha } if alpha.real == 1.0 => each!(|x, y| x + y),
+        Binary::Add { alpha } if alpha.real == -1.0 => each!(|x, y| x - y),
+        Binary::Add { alpha } => each!(alpha = alpha.real; |x, y| alpha.mul_add(y, x)),
+        Binary::Mul => each!(|x, y| x * y),
+        Binary::Div => each!(|x, y| x / y),
+        Binary::DivTrunc => each!(|x, y| (x / y).trunc()),
+        Binary::DivFloor => call2(out, a, b, div_floor),
+        Binary::Remainder => call2(out, a, b, remainder),
+        Binary::Fmod => call2(out, a, b, |x, y| x % y),
+        Binary::Pow => call2(out, a, b, T::pow),
+        Binary::Atan2 => call2(out, a, b, T::atan2),
+        Binary::Maximum => each!(|x, y| x.max_nan(y)),
+        Binary::Minimum => each!(|x, y| x.min_nan(y)),
+        Binary::Fmax => each!(|x, y| if x > y || y.is_nan() { x } else { y }),
+        Binary::Fmin => each!(|x, y| if x < y || y.is_nan() { x } else { y }),
+        Binary::Hypot => call2(out, a, b, T::hypot),
+        Binary::Copysign => each!(|x, y| x.copysign(y)),
+        Binary::Logaddexp => each!(|x, y| logaddexp(x, y)),
+        Binary::Logaddexp2 => each!(|x, y| logaddexp2(x, y)),
+        Binary::Xlogy => each!(|x, y| x_times(x, y, y.ln())),
+        Binary::Xlog1py => each!(|x, y| x_times(x, y, y.log1p())),
+        Binary::Nextafter => call2(out, a, b, T::next_after),
+        Binary::Heaviside => each!(|x, y| heaviside(x, y)),
+        _ => return Err(Unsupported),
+    }
+    Ok(())
+}
+
+/// Floor of the quotient, corrected as PyTorch (after CPython) does so that it agrees with `remainder`.
+fn div_floor<T: Real>(a: T, b: T) -> T {
+    if b == T::ZERO {
+        return a / b;
+    }
+    let rest = a % b;
+    let mut quotient = (a - rest) / b;
+    if rest != T::ZERO && (b < T::ZERO) != (rest < T::ZERO) {
+        quotient = quotient - T::ONE;
+    }
+    if quotient == T::ZERO {
+        return T::ZERO.copysign(a / b);
+    }
+    let floor = quotient.floor();
+    if quotient - floor > T::real(0.5) { floor + T::ONE } else { floor }
+}
+
+fn remainder<T: Real>(a: T, b: T) -> T {
+    let rest = a % b;
+    if rest != T::ZERO && (b < T::ZERO) != (rest < T::ZERO) { rest + b } else { rest }
+}
+
+#[inline(always)]
+fn logaddexp<T: Real>(x: T, y: T) -> T {
+    let max = x.max_nan(y);
+    let sum = max + (-(x - y).abs()).exp().log1p();
+    // Equal infinities have no difference.
+    if x == y && x.abs() == T::INFINITY { x } else { sum }
+}
+
+#[inline(always)]
+fn logaddexp2<T: Real>(x: T, y: T) -> T {
+    let max = x.max_nan(y);
+    let sum = max + (-(x - y).abs()).exp2().log1p() * T::real(std::f64::consts::LOG2_E);
+    if x == y && x.abs() == T::INFINITY { x } else { sum }
+}
+
+/// `x log`, which is 0 for `x = 0` whatever the logarithm, and NaN for a NaN `y`.
+#[inline(always)]
+fn x_times<T: Real>(x: T, y: T, log: T) -> T {
+    let product = if x == T::ZERO { T::ZERO } else { x * log };
+    if y.is_nan() { y } else { product }
+}
+
+#[inline(always)]
+fn heaviside<T: Real>(x: T, at_zero: T) -> T {
+    let step = if x > T::ZERO { T::ONE } else { T::ZERO };
+    if x == T::ZERO { at_zero } else { step }
+}
