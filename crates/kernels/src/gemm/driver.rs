@@ -276,7 +276,7 @@ fn run_tasks(tasks: usize, threads: usize, f: impl Fn(usize) + Sync) {
 fn column_step<T>(n: usize, k: usize, micro: &Micro<T>, blocks: usize) -> usize {
     let k_step = k.min(K_BYTES / size_of::<T>()).max(1);
     let most = (B_BYTES / size_of::<T>() / k_step / micro.nr).clamp(1, 64) * micro.nr;
-    let blocks = n.div_ceil(most).max(blocks).min(n.div_ceil(micro.nr)).max(1);
+    let blocks = n.div_ceil(most).max(blocks.min(n / (2 * micro.lanes))).max(1);
     n.div_ceil(blocks).next_multiple_of(micro.lanes)
 }
 

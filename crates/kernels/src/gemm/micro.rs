@@ -5,6 +5,7 @@
 //! code, so that an element of C is the same sum in the same order wherever it lies.
 
 use super::simd::{Array, Simd};
+use super::skinny::AnyTask;
 use super::{Load, Save};
 use crate::isa::Isa;
 use std::ops::{Add, Mul};
@@ -46,6 +47,9 @@ pub trait Real: Load<Self> + Save<Self> + Default + Add<Output = Self> + Mul<Out
     #[doc(hidden)]
     #[allow(private_interfaces)]
     fn micro(isa: Isa) -> &'static Micro<Self>;
+    #[doc(hidden)]
+    #[allow(private_interfaces, private_bounds)]
+    unsafe fn skinny(isa: Isa, dots: bool, task: &impl AnyTask<Self>);
 }
 
 /// `R` rows of `V` vectors: `out = alpha * a b + beta * out + biases`.
@@ -135,6 +139,14 @@ macro_rules! micro {
                 unsafe { tile::<$simd, R, V>(($rows, $vectors * LANES), k, a, b, out) }
             }
 
+            /// # Safety
+            /// As [`AnyTask::sums`].
+            $(#[target_feature(enable = $features)])?
+            pub(crate) unsafe fn skinny(dots: bool, task: &impl AnyTask<$e>) {
+                // SAFETY: the caller's promise is passed on.
+                unsafe { task.sums::<$simd>(dots) }
+            }
+
             pub(crate) static MICRO: Micro<$e> = Micro {
                 mr: $rows,
                 nr: $vectors * LANES,
@@ -157,7 +169,7 @@ mod x86 {
 micro!(f32x4, Array<f32, 4>, f32, 4 x 2, [1 2 3 4], [1 2]);
 micro!(f64x2, Array<f64, 2>, f64, 4 x 2, [1 2 3 4], [1 2]);
 
-#[allow(private_interfaces)]
+#[allow(private_interfaces, private_bounds)]
 impl Real for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
@@ -170,9 +182,21 @@ impl Real for f32 {
             _ => &f32x4::MICRO,
         }
     }
+    unsafe fn skinny(isa: Isa, dots: bool, task: &impl AnyTask<f32>) {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => x86::f32x16::skinny(dots, task),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => x86::f32x8::skinny(dots, task),
+                _ => f32x4::skinny(dots, task),
+            }
+        }
+    }
 }
 
-#[allow(private_interfaces)]
+#[allow(private_interfaces, private_bounds)]
 impl Real for f64 {
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
@@ -183,6 +207,18 @@ impl Real for f64 {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &x86::f64x4::MICRO,
             _ => &f64x2::MICRO,
+        }
+    }
+    unsafe fn skinny(isa: Isa, dots: bool, task: &impl AnyTask<f64>) {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => x86::f64x8::skinny(dots, task),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => x86::f64x4::skinny(dots, task),
+                _ => f64x2::skinny(dots, task),
+            }
         }
     }
 }

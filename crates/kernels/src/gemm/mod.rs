@@ -9,19 +9,25 @@
 //! number of threads.
 
 mod buffer;
+mod complex;
 mod driver;
+mod integer;
 mod micro;
 mod pack;
 mod simd;
 mod sink;
+mod skinny;
 #[cfg(test)]
 mod tests;
 
+pub use complex::{ComplexShape, matmul_complex};
+pub use integer::{Int, matmul_int};
 pub use micro::Real;
 pub use pack::{Load, Strided};
 pub use sink::{Rows, Save};
 
-use crate::isa::isa;
+use crate::isa::{Isa, isa};
+use crate::parallel::for_tasks;
 use std::ops::Range;
 
 /// One operand of a product: lines (rows of A, columns of B) of `k` steps each.
@@ -69,6 +75,18 @@ pub enum Bias<'a, T> {
     Cols(&'a [T]),
 }
 
+impl<T> Bias<'_, T> {
+    /// The bias of the transposed product, where it can be said.
+    fn transpose(self) -> Option<Self> {
+        match self {
+            Bias::None => Some(Bias::None),
+            Bias::Rows(bias, 0) => Some(Bias::Cols(bias)),
+            Bias::Rows(..) => None,
+            Bias::Cols(bias) => Some(Bias::Rows(bias, 0)),
+        }
+    }
+}
+
 /// A batch of products `C = alpha * A B + beta * C + bias`, A being `m x k` and B `k x n`.
 #[derive(Clone, Copy)]
 pub struct Gemm<'a, T> {
@@ -103,5 +121,85 @@ impl<T: Real> Gemm<'_, T> {
     pub unsafe fn run(&self) {
         // SAFETY: `isa` returns what the processor has; the rest is the caller's promise.
         unsafe { self.drive(isa()) }
+    }
+}
+
+/// Sizes and factors of a batch of products of plain matrices; see [`Gemm`].
+#[derive(Clone, Copy, Debug)]
+pub struct Shape<'a, T> {
+    /// Number of products.
+    pub items: usize,
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Length of the sums.
+    pub k: usize,
+    /// Factor of the product.
+    pub alpha: T,
+    /// Factor of what C held; 0 means that it is not read.
+    pub beta: T,
+    /// Added at the end.
+    pub bias: Bias<'a, T>,
+}
+
+/// Products of plain matrices, by whichever way is fastest for the shape: few rows or few columns are computed
+/// without packing the large operand.
+///
+/// `a` has the rows of A as lines, `b` the columns of B.
+///
+/// # Safety
+/// As for [`Gemm::run`].
+pub unsafe fn matmul<T: Real, S: Load<T> + Save<T>>(
+    shape: Shape<T>,
+    a: Strided<S>,
+    b: Strided<S>,
+    c: Rows<S>,
+) {
+    // SAFETY: `isa` returns what the processor has; the rest is the caller's promise.
+    unsafe { matmul_on(isa(), shape, a, b, c) }
+}
+
+/// [`matmul`] on an instruction set that the processor has.
+unsafe fn matmul_on<T: Real, S: Load<T> + Save<T>>(
+    isa: Isa,
+    shape: Shape<T>,
+    a: Strided<S>,
+    b: Strided<S>,
+    c: Rows<S>,
+) {
+    let Shape { items, m, n, k, alpha, beta, bias } = shape;
+    let columns_apart = c.col != 1 && c.row == 1;
+    if (n < m && n <= skinny::ROWS) || (columns_apart && m > skinny::ROWS) {
+        if let Some(bias) = bias.transpose() {
+            let c = Rows { row: c.col, col: c.row, ..c };
+            let shape = Shape { m: n, n: m, bias, ..shape };
+            // SAFETY: the transposed product is the same one.
+            return unsafe { untransposed(isa, shape, b, a, c) };
+        }
+    }
+    let shape = Shape { items, m, n, k, alpha, beta, bias };
+    // SAFETY: the caller's promise is passed on.
+    unsafe { untransposed(isa, shape, a, b, c) }
+}
+
+unsafe fn untransposed<T: Real, S: Load<T> + Save<T>>(
+    isa: Isa,
+    shape: Shape<T>,
+    a: Strided<S>,
+    b: Strided<S>,
+    c: Rows<S>,
+) {
+    let Shape { items, m, n, k, alpha, beta, bias } = shape;
+    let skinny = skinny::Skinny { m, n, k, a, b, c, alpha, beta, bias };
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        if !skinny.fits() || m * n == 0 {
+            Gemm { items, m, n, k, a: &a, b: &b, c: &c, alpha, beta, bias }.drive(isa);
+        } else if items > 1 && m * n * k * items >= 48 * 48 * 48 {
+            for_tasks(items, |item| skinny.run(isa, item));
+        } else {
+            (0..items).for_each(|item| skinny.run(isa, item));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Pack;
 use super::micro::Real;
+use super::simd::Simd;
 use crate::dtype::{Element, bf16, f16};
 use crate::isa::{Isa, isa};
 use std::ops::Range;
@@ -10,6 +11,26 @@ use std::ops::Range;
 pub trait Load<T>: Element {
     /// The value as `T`.
     fn get(self) -> T;
+
+    /// A register of neighbouring elements.
+    ///
+    /// # Safety
+    /// `V::LANES` elements at `p` are valid; the processor has the features of `V`.
+    #[doc(hidden)]
+    #[inline(always)]
+    #[allow(private_bounds)]
+    unsafe fn vector<V: Simd<E = T>>(p: *const Self) -> V
+    where
+        T: Real,
+    {
+        let mut lanes = [T::ZERO; 16];
+        for (i, x) in lanes.iter_mut().enumerate().take(V::LANES) {
+            // SAFETY: the caller's promise; no register has more than 16 lanes.
+            *x = unsafe { (*p.add(i)).get() };
+        }
+        // SAFETY: as above.
+        unsafe { V::load(lanes.as_ptr()) }
+    }
 
     /// Transposes 8 lines (`line` apart) of contiguous elements into groups of 8, `width` apart, as far as it is
     /// faster than one at a time; returns how many elements of each line were done.
@@ -28,6 +49,12 @@ impl Load<f32> for f32 {
         self
     }
 
+    #[inline(always)]
+    unsafe fn vector<V: Simd<E = f32>>(p: *const f32) -> V {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { V::load(p) }
+    }
+
     unsafe fn transpose8(src: *const f32, line: isize, k: usize, dst: *mut f32, width: usize) -> usize {
         #[cfg(target_arch = "x86_64")]
         if isa() >= Isa::Avx2 {
@@ -43,6 +70,12 @@ impl Load<f64> for f64 {
     #[inline(always)]
     fn get(self) -> f64 {
         self
+    }
+
+    #[inline(always)]
+    unsafe fn vector<V: Simd<E = f64>>(p: *const f64) -> V {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { V::load(p) }
     }
 
     unsafe fn transpose8(src: *const f64, line: isize, k: usize, dst: *mut f64, width: usize) -> usize {
@@ -124,12 +157,20 @@ unsafe impl<S: Sync> Sync for Strided<'_, S> {}
 // SAFETY: as above.
 unsafe impl<S: Sync> Send for Strided<'_, S> {}
 
+impl<S> Strided<'_, S> {
+    /// The address of an element.
+    #[inline(always)]
+    pub(super) fn at(&self, item: usize, line: usize, step: usize) -> *const S {
+        let offset = self.items[item] + line as isize * self.line + step as isize * self.step;
+        self.ptr.wrapping_offset(offset)
+    }
+}
+
 impl<T: Real, S: Load<T>> Pack<T> for Strided<'_, S> {
     unsafe fn pack(&self, item: usize, lines: Range<usize>, ks: Range<usize>, width: usize, dst: *mut T) {
-        let offset = self.items[item] + lines.start as isize * self.line + ks.start as isize * self.step;
+        let src = self.at(item, lines.start, ks.start);
         // SAFETY: the caller asks for lines and steps that exist; `dst` holds all panels.
         unsafe {
-            let src = self.ptr.offset(offset);
             for (i, first) in (0..lines.len()).step_by(width).enumerate() {
                 let count = width.min(lines.len() - first);
                 let (src, dst) = (src.offset(first as isize * self.line), dst.add(i * width * ks.len()));

@@ -9,7 +9,7 @@ use std::ops::{Add, Mul};
 /// # Safety of the methods
 /// The processor has the features of the implementing type; pointers are valid for the elements named (no alignment
 /// is asked for).
-pub(crate) trait Simd: Copy {
+pub trait Simd: Copy {
     type E: Copy;
     const LANES: usize;
     unsafe fn zero() -> Self;

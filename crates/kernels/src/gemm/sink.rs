@@ -52,11 +52,18 @@ pub struct Rows<'a, S> {
 // SAFETY: threads write disjoint blocks; whoever builds one promises that the memory stays valid.
 unsafe impl<S: Sync> Sync for Rows<'_, S> {}
 
+impl<S> Rows<'_, S> {
+    /// The address of an element.
+    #[inline(always)]
+    pub(super) fn at(&self, item: usize, row: usize, col: usize) -> *mut S {
+        self.ptr.wrapping_offset(self.items[item] + row as isize * self.row + col as isize * self.col)
+    }
+}
+
 impl<T: Real, S: Save<T>> Sink<T> for Rows<'_, S> {
     fn direct(&self, item: usize, rows: Range<usize>, cols: Range<usize>) -> Option<(*mut T, isize)> {
-        let offset = self.items[item] + rows.start as isize * self.row + cols.start as isize * self.col;
         let same = TypeId::of::<S>() == TypeId::of::<T>() && self.col == 1;
-        same.then(|| (self.ptr.wrapping_offset(offset).cast(), self.row))
+        same.then(|| (self.at(item, rows.start, cols.start).cast(), self.row))
     }
 
     unsafe fn store(
@@ -68,12 +75,11 @@ impl<T: Real, S: Save<T>> Sink<T> for Rows<'_, S> {
         row: usize,
         beta: T,
     ) {
-        let offset = self.items[item] + rows.start as isize * self.row + cols.start as isize * self.col;
         for i in 0..rows.len() {
             // SAFETY: the caller promises that these rows and columns exist, here and in the block.
             unsafe {
                 let src = std::slice::from_raw_parts(block.add(i * row), cols.len());
-                let dst = self.ptr.offset(offset + i as isize * self.row);
+                let dst = self.at(item, rows.start + i, cols.start);
                 if self.col == 1 && beta == T::ZERO {
                     round_row(src, std::slice::from_raw_parts_mut(dst, cols.len()));
                 } else {

@@ -70,20 +70,20 @@ fn check<S: Load<T> + Save<T>, T: Real + IntoF64>(
     }
     for isa in isas() {
         let mut c = before.clone();
-        let gemm = Gemm {
+        let shape = Shape {
             items,
             m,
             n,
             k,
-            a: &Strided { ptr: a.as_ptr(), items: &oa, line: a_row, step: a_col },
-            b: &Strided { ptr: b.as_ptr(), items: &ob, line: b_col, step: b_row },
-            c: &Rows { ptr: c.as_mut_ptr(), items: &oc, row: c_row, col: c_col },
             alpha: f64::convert(scale.0),
             beta: f64::convert(scale.1),
             bias: [Bias::None, Bias::Rows(&biases, 0), Bias::Cols(&biases)][bias],
         };
+        let a = Strided { ptr: a.as_ptr(), items: &oa, line: a_row, step: a_col };
+        let b = Strided { ptr: b.as_ptr(), items: &ob, line: b_col, step: b_row };
+        let out = Rows { ptr: c.as_mut_ptr(), items: &oc, row: c_row, col: c_col };
         // SAFETY: the vectors were made for these sizes.
-        unsafe { gemm.drive(isa) };
+        unsafe { matmul_on(isa, shape, a, b, out) };
         for (i, (got, want)) in c.iter().zip(&expected).enumerate() {
             let same = back::<S, T>(*got) == *want;
             assert!(same, "{isa:?} {items} x {m} {n} {k} {layouts:?} {scale:?}: {i}: {got:?} != {want}");
@@ -118,7 +118,19 @@ fn back<S: Save<T>, T: Real + IntoF64>(x: S) -> f64 {
 #[test]
 fn products_equal_the_definition_for_odd_sizes_and_all_layouts() {
     use Layout::*;
-    let sizes = [[1, 1, 1], [3, 5, 7], [8, 48, 16], [9, 49, 17], [13, 97, 33], [70, 51, 40], [17, 130, 1]];
+    let sizes = [
+        [1, 1, 1],
+        [1, 70, 300],
+        [12, 33, 40],
+        [300, 3, 20],
+        [4, 2000, 30],
+        [3, 5, 7],
+        [8, 48, 16],
+        [9, 49, 17],
+        [13, 97, 33],
+        [70, 51, 40],
+        [17, 130, 1],
+    ];
     for size in sizes {
         for layouts in [
             [RowMajor; 3],
@@ -148,4 +160,41 @@ fn empty_sums_scale_what_was_there() {
     check::<f32, f32>(1, [3, 4, 0], [Layout::RowMajor; 3], (1.0, 2.0), 1);
     check::<f32, f32>(1, [3, 4, 0], [Layout::RowMajor; 3], (1.0, 0.0), 0);
     check::<f64, f64>(0, [3, 4, 5], [Layout::RowMajor; 3], (1.0, 0.0), 0);
+}
+
+#[test]
+fn complex_products_equal_the_definition() {
+    use crate::dtype::C64;
+    let (m, n, k) = (9, 26, 13);
+    let numbers =
+        |len, seed| -> Vec<C64> { numbers(2 * len, seed).chunks(2).map(|x| C64::new(x[0], x[1])).collect() };
+    let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+    let (alpha, beta) = (C64::new(2.0, -1.0), C64::new(1.0, 3.0));
+    for spread in [1, 2] {
+        let before = numbers(m * n * spread, 3);
+        let mut c = before.clone();
+        let shape = ComplexShape { items: 1, m, n, k, alpha, beta, conj_a: true };
+        let a_rows = Strided { ptr: a.as_ptr(), items: &[0], line: k as isize, step: 1 };
+        let b_cols = Strided { ptr: b.as_ptr(), items: &[0], line: 1, step: n as isize };
+        let rows =
+            Rows { ptr: c.as_mut_ptr(), items: &[0], row: (n * spread) as isize, col: spread as isize };
+        // SAFETY: the vectors were made for these sizes.
+        unsafe { matmul_complex(shape, a_rows, b_cols, rows) };
+        for (at, x) in c.iter().enumerate().step_by(spread) {
+            let (i, j) = (at / spread / n, at / spread % n);
+            let sum: C64 = (0..k).map(|p| a[i * k + p].conj() * b[p * n + j]).sum();
+            assert_eq!(*x, alpha * sum + beta * before[at]);
+        }
+    }
+}
+
+#[test]
+fn integer_products_wrap_around() {
+    let (a, b, mut c) = ([100_i8, 100, -3, 5], [2_i8, 1, 7, 2], [1_i8; 4]);
+    let a_rows = Strided { ptr: a.as_ptr(), items: &[0], line: 2, step: 1 };
+    let b_cols = Strided { ptr: b.as_ptr(), items: &[0], line: 1, step: 2 };
+    let rows = Rows { ptr: c.as_mut_ptr(), items: &[0], row: 2, col: 1 };
+    // SAFETY: the arrays are 2 x 2.
+    unsafe { matmul_int(1, [2, 2, 2], (1, 2), a_rows, b_cols, rows) };
+    assert_eq!(c, [900_i32 as i8 + 2, 300_i32 as i8 + 2, 31, 9]);
 }
