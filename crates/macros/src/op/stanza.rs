@@ -179,6 +179,11 @@ impl Stanza {
         Ok(())
     }
 
+    /// Whether the schema itself writes to the first argument.
+    pub fn mutates(&self) -> bool {
+        self.schema.arguments.first().is_some_and(|a| a.written && types::kernel_type(a.ty) == "&Tensor")
+    }
+
     /// Whether the operator returns one tensor.
     pub fn single_tensor(&self) -> bool {
         matches!(self.schema.returns.as_slice(), [(ty, _)] if types::kernel_type(*ty) == "&Tensor")
