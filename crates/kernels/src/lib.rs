@@ -17,3 +17,4 @@ pub mod random;
 pub mod reduce;
 pub mod pointwise;
 pub mod strided;
+mod transpose;
