@@ -57,8 +57,6 @@ pub struct Stanza {
     pub module: ItemMod,
     pub kernel: Kernel,
     pub gradients: Vec<Gradient>,
-    /// What is wrong with it, where that does not keep the functions from being generated.
-    pub mistake: Option<syn::Error>,
 }
 
 impl Stanza {
@@ -71,9 +69,9 @@ impl Stanza {
         };
         let kernel = Kernel::new(kernel, &schema, &attribute)?;
         let gradients = gradients(&functions, &schema, &attribute.flags)?;
-        let mut stanza = Stanza { attribute, schema, module, kernel, gradients, mistake: None };
+        let stanza = Stanza { attribute, schema, module, kernel, gradients };
+        stanza.check_differentiation()?;
         stanza.check_variants()?;
-        stanza.mistake = stanza.check_differentiation().err();
         Ok(stanza)
     }
 
@@ -177,11 +175,6 @@ impl Stanza {
             return Err(error(out.names[0].span(), text));
         }
         Ok(())
-    }
-
-    /// Whether the schema itself writes to the first argument.
-    pub fn mutates(&self) -> bool {
-        self.schema.arguments.first().is_some_and(|a| a.written && types::kernel_type(a.ty) == "&Tensor")
     }
 
     /// Whether the operator returns one tensor.

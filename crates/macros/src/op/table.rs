@@ -2,11 +2,11 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
-use syn::LitStr;
+use syn::{LitStr, Type};
 
 use super::stanza::{Gradient, Source, Stanza};
 use super::types;
-use crate::schema::{Argument, Base, Form};
+use crate::schema::{Argument, Base};
 
 /// Everything that the module gets besides its own items.
 pub fn table(stanza: &Stanza) -> TokenStream {
@@ -161,15 +161,22 @@ fn calls(stanza: &Stanza) -> TokenStream {
 fn call(stanza: &Stanza, function: &str, variant: &str) -> TokenStream {
     let (function, variant) = (format_ident!("{function}"), format_ident!("{variant}"));
     let (kernel, outs) = (&stanza.kernel, out_parameters(stanza, &variant));
-    let names = kernel.params.iter().map(|p| &p.name);
-    let types = kernel.params.iter().map(|p| &p.ty);
+    let names: Vec<&Ident> = kernel.params.iter().map(|p| &p.name).collect();
+    let types: Vec<&Type> = kernel.params.iter().map(|p| &p.ty).collect();
     let boxed = boxed_arguments(stanza);
+    let condition = direct_condition(stanza, &outs);
     let list = match outs.as_slice() {
         [] => quote!(&[]),
         [one] => quote!(::std::slice::from_ref(#one)),
         many => quote!(&[#(::std::clone::Clone::clone(#many)),*]),
     };
-    let straight = straight(stanza, &variant, &outs, &list);
+    // A write is counted and checked by the door.
+    let writes = variant != "Functional" || stanza.schema.name.ends_with('_');
+    let straight = match (writes, kernel.takes_out) {
+        (false, true) => quote!(if #condition { return kernel(#(#names,)* crate::op::Out::New); }),
+        (false, false) => quote!(if #condition { return kernel(#(#names),*); }),
+        (true, _) => quote!(),
+    };
     let output = &kernel.output;
     quote! {
         pub(crate) fn #function(#(#names: #types,)* #(#outs: &crate::Tensor),*) #output {
@@ -177,55 +184,6 @@ fn call(stanza: &Stanza, function: &str, variant: &str) -> TokenStream {
             crate::value::Returns::from_outputs(crate::door::call(
                 &OP, crate::op::Variant::#variant, crate::value::args![#(#boxed),*], #list,
             )?)
-        }
-    }
-}
-
-/// The way past the door, where there is one; it counts writes as the door does.
-fn straight(stanza: &Stanza, variant: &Ident, outs: &[Ident], list: &TokenStream) -> TokenStream {
-    let (kernel, composite) = (&stanza.kernel, stanza.flags().composite.is_some());
-    let names: Vec<&Ident> = kernel.params.iter().map(|p| &p.name).collect();
-    let written = if composite { Vec::new() } else { written(stanza, variant, outs) };
-    let place = match (variant.to_string().as_str(), names.first()) {
-        ("Functional", Some(first)) if stanza.mutates() => quote!(Inplace(#first)),
-        ("Functional", _) => quote!(New),
-        // The result of a composite body is copied by an operator that is recorded.
-        ("Inplace", Some(first)) if !composite => quote!(Inplace(#first)),
-        ("Out", _) => quote!(Into(#list)),
-        _ => return quote!(),
-    };
-    let condition = direct_condition(stanza, variant, outs);
-    let run = match (kernel.takes_out, variant == "Functional") {
-        (true, _) => quote!(kernel(#(#names,)* crate::op::Out::#place)),
-        (false, true) => quote!(kernel(#(#names),*)),
-        (false, false) => return quote!(),
-    };
-    if written.is_empty() {
-        return quote!(if #condition { return #run; });
-    }
-    let bumps = written.iter().map(|(name, form)| match form {
-        Form::One => quote!(#name.bump_version();),
-        Form::ListOfOptional => quote!(#name.iter().flatten().for_each(crate::Tensor::bump_version);),
-        _ => quote!(#name.iter().for_each(|t| t.bump_version());),
-    });
-    let first = (variant != "Out" && written[0].1 == Form::One).then(|| &written[0].0);
-    let ordinary = first.map(|t| quote!(&& !#t.is_inference()));
-    quote! {
-        if #condition #ordinary {
-            let results = #run?;
-            #(#bumps)*
-            return Ok(results);
-        }
-    }
-}
-
-/// The tensors that the call writes to.
-fn written(stanza: &Stanza, variant: &Ident, outs: &[Ident]) -> Vec<(Ident, Form)> {
-    match variant.to_string().as_str() {
-        "Out" => outs.iter().map(|o| (o.clone(), Form::One)).collect(),
-        "Inplace" => stanza.kernel.params.first().map(|p| (p.name.clone(), Form::One)).into_iter().collect(),
-        _ => {
-            stanza.arguments().filter(|(a, _)| a.written).map(|(a, p)| (p.name.clone(), a.ty.form)).collect()
         }
     }
 }
@@ -248,19 +206,10 @@ fn boxed_arguments(stanza: &Stanza) -> Vec<TokenStream> {
     (0..stanza.schema.arguments.len()).map(value).collect()
 }
 
-/// Whether the call may skip the door: no mode is on and nothing is recorded or must be refused.
-///
-/// Without formulas nothing is recorded, but what is written to must not need gradients, and `out=` refuses all that do.
-fn direct_condition(stanza: &Stanza, variant: &Ident, outs: &[Ident]) -> TokenStream {
-    let (formulas, composite) = (!stanza.gradients.is_empty(), stanza.flags().composite.is_some());
-    let matters = |i: usize, a: &Argument| match variant.to_string().as_str() {
-        "Out" => true,
-        "Inplace" => formulas || i == 0,
-        _ => formulas || a.written && !composite,
-    };
-    let tensors =
-        stanza.arguments().enumerate().filter(|(i, (a, _))| types::is_tensor(a.ty) && matters(*i, a));
-    let needs = tensors.map(|(_, (a, p))| needs_grad(a, &p.name));
+/// Whether the call may skip the door: no mode is on and no argument needs a gradient.
+fn direct_condition(stanza: &Stanza, outs: &[Ident]) -> TokenStream {
+    let tensors = stanza.arguments().filter(|(a, _)| types::is_tensor(a.ty) && !stanza.gradients.is_empty());
+    let needs = tensors.map(|(a, p)| needs_grad(a, &p.name));
     let needs: Vec<TokenStream> = needs.chain(outs.iter().map(|o| quote!(#o.requires_grad()))).collect();
     if needs.is_empty() {
         return quote!(crate::door::direct(false));

@@ -1,0 +1,211 @@
+//! Copies, fills and output resizing below autograd: what other modules need without naming an operator.
+
+use cresset_kernels::copy;
+use cresset_kernels::pointwise::Number;
+
+use crate::layout::{Dims, Layout, checked_numel, contiguous_strides};
+use crate::storage::{access, access_lists};
+use crate::{DType, Device, MemoryFormat, Result, Scalar, Tensor, bail};
+
+/// A number as kernels take it.
+pub(crate) fn number(s: Scalar) -> Number {
+    Number { real: s.to_f64(), int: s.to_i64(), complex: s.to_complex() }
+}
+
+/// Writes `src`, which broadcasts, to the elements of `dst` with conversion. Handles overlap by a temporary copy.
+pub(crate) fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
+    let src = expand_to(src, &dst.sizes())?;
+    let (d, mut s) = (dst.raw(), src);
+    if d.storage.id() == s.storage.id() && d.layout != s.layout {
+        s = dense_copy(&Tensor::from_view(s, None, None))?.raw();
+    }
+    access([&d], [&s], |[d], [s]| {
+        // SAFETY: both are locked and reach only their elements; they coincide or do not overlap.
+        unsafe { copy::copy(d.sizes, d.operand(), s.operand()) }
+    });
+    Ok(())
+}
+
+/// The elements of `t` repeated along broadcast dimensions, as a plain view.
+pub(crate) fn expand_to(t: &Tensor, sizes: &[i64]) -> Result<crate::storage::View> {
+    let mut view = t.raw();
+    if view.layout.sizes.as_slice() != sizes {
+        view.layout = expanded(&view.layout, sizes)?;
+    }
+    Ok(view)
+}
+
+/// The layout of a tensor expanded to larger sizes.
+///
+/// # Errors
+/// `Runtime` with PyTorch's text when a size is neither equal nor 1.
+pub(crate) fn expanded(layout: &Layout, sizes: &[i64]) -> Result<Layout> {
+    let missing = match sizes.len().checked_sub(layout.dim()) {
+        Some(n) => n,
+        None => bail!(
+            "The expanded size of the tensor ({}) must match the existing size ({}) at non-singleton dimension {}.  Target sizes: {sizes:?}.  Tensor sizes: {:?}",
+            sizes.first().copied().unwrap_or(0),
+            layout.sizes[0],
+            0,
+            layout.sizes.as_slice()
+        ),
+    };
+    let mut strides = Dims::from_elem(0, sizes.len());
+    for d in missing..sizes.len() {
+        let (have, want) = (layout.sizes[d - missing], sizes[d]);
+        if have == want {
+            strides[d] = layout.strides[d - missing];
+        } else if have != 1 {
+            bail!(
+                "The expanded size of the tensor ({want}) must match the existing size ({have}) at non-singleton dimension {d}.  Target sizes: {sizes:?}.  Tensor sizes: {:?}",
+                layout.sizes.as_slice()
+            );
+        }
+    }
+    Ok(Layout { sizes: Dims::from_slice(sizes), strides, offset: layout.offset })
+}
+
+fn dense_copy(t: &Tensor) -> Result<Tensor> {
+    let out = Tensor::empty_of(&t.sizes(), t.dtype(), t.device())?;
+    let (d, s) = (out.raw(), t.raw());
+    access([&d], [&s], |[d], [s]| {
+        // SAFETY: the output is fresh; both reach only their elements.
+        unsafe { copy::copy(d.sizes, d.operand(), s.operand()) }
+    });
+    Ok(out)
+}
+
+/// The tensor itself if it is row-major, else a row-major copy (not recorded).
+pub(crate) fn contiguous_copy(t: &Tensor) -> Result<Tensor> {
+    if t.is_contiguous() { Ok(t.clone()) } else { dense_copy(t) }
+}
+
+/// The strides that a result of those sizes has when it keeps the order of a dense `layout`, else row-major ones.
+pub(crate) fn preserved_strides(layout: &Layout) -> Dims {
+    if layout.is_non_overlapping_and_dense() {
+        return layout.strides.clone();
+    }
+    dense_strides_like(layout)
+}
+
+/// Dense strides in the order of the strides of `layout`, as PyTorch's `infer_dense_strides` for `empty_like`.
+fn dense_strides_like(layout: &Layout) -> Dims {
+    let n = layout.dim();
+    let mut order: Vec<usize> = (0..n).rev().collect();
+    // Insertion sort that leaves dimensions of stride 0 or equal stride where they are, smallest stride first.
+    for i in 1..n {
+        let mut j = i;
+        while j > 0 && comes_before(layout, order[j], order[j - 1]) {
+            order.swap(j, j - 1);
+            j -= 1;
+        }
+    }
+    let mut strides = contiguous_strides(&layout.sizes);
+    let mut step = 1;
+    for d in order {
+        strides[d] = step;
+        step *= layout.sizes[d].max(1);
+    }
+    strides
+}
+
+fn comes_before(layout: &Layout, a: usize, b: usize) -> bool {
+    let (x, y) = (layout.strides[a], layout.strides[b]);
+    x != 0 && y != 0 && (x < y || (x == y && layout.sizes[a] < layout.sizes[b]))
+}
+
+/// An uninitialised tensor like `t` that keeps its order of dimensions.
+pub(crate) fn empty_like(t: &Tensor, dtype: DType) -> Result<Tensor> {
+    let layout = t.layout();
+    if layout.is_contiguous() {
+        return Tensor::empty_of(&layout.sizes, dtype, t.device());
+    }
+    Tensor::empty_strided_of(&layout.sizes, &preserved_strides(&layout), dtype, t.device())
+}
+
+/// A copy with storage of its own, in the order of dimensions of `t` (not recorded).
+pub(crate) fn duplicate(t: &Tensor) -> Result<Tensor> {
+    let out = empty_like(t, t.dtype())?;
+    copy_into(&out, t)?;
+    Ok(out)
+}
+
+/// Overwrites all elements with a number (not recorded, version not counted).
+pub(crate) fn fill(t: &Tensor, value: Scalar) {
+    let view = t.raw();
+    access([&view], [], |[out], []| {
+        // SAFETY: the tensor is locked for writing and reaches only its elements.
+        unsafe { copy::fill(out.sizes, out.operand(), number(value)) }
+    });
+}
+
+/// A row-major tensor of one number.
+pub(crate) fn full(sizes: &[i64], value: Scalar, dtype: DType, device: Device) -> Result<Tensor> {
+    let t = Tensor::empty_of(sizes, dtype, device)?;
+    fill(&t, value);
+    Ok(t)
+}
+
+/// A row-major tensor of zeros.
+pub(crate) fn zeros(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+    full(sizes, Scalar::Int(0), dtype, device)
+}
+
+/// Ones like `t`.
+pub(crate) fn ones_like(t: &Tensor) -> Result<Tensor> {
+    let out = empty_like(t, t.dtype())?;
+    fill(&out, Scalar::Int(1));
+    Ok(out)
+}
+
+/// Gives an `out=` tensor the sizes of the result, as PyTorch resizes it: in place, row-major, storage kept if it is
+/// large enough.
+pub(crate) fn resize_output(out: &Tensor, sizes: &[i64]) -> Result<()> {
+    if out.sizes().as_slice() == sizes {
+        return Ok(());
+    }
+    resize(out, Layout { offset: out.storage_offset(), ..Layout::contiguous(sizes) })
+}
+
+/// Changes the layout of `t` in place, growing its storage where needed.
+pub(crate) fn resize(t: &Tensor, layout: Layout) -> Result<()> {
+    checked_numel(&layout.sizes, t.dtype().size())?;
+    let storage = t.storage();
+    storage.grow(layout.end() * t.dtype().size())?;
+    t.set_view(storage, layout)
+}
+
+/// Whether the tensors are all on the meta device or hold no elements: nothing to compute.
+pub(crate) fn is_meta(tensors: &[&Tensor]) -> bool {
+    tensors.iter().any(|t| t.device() == Device::Meta)
+}
+
+/// Calls `f` with the raw operands of any number of tensors: those written, then those read.
+pub(crate) fn with_raw<R: std::default::Default>(
+    outs: &[&Tensor],
+    ins: &[&Tensor],
+    f: impl FnOnce(&[crate::storage::Raw<'_>], &[crate::storage::Raw<'_>]) -> R,
+) -> R {
+    let outs: Vec<_> = outs.iter().map(|t| t.raw()).collect();
+    let ins: Vec<_> = ins.iter().map(|t| t.raw()).collect();
+    access_lists(&outs.iter().collect::<Vec<_>>(), &ins.iter().collect::<Vec<_>>(), f)
+}
+
+/// An uninitialised tensor with the sizes of `t` in a memory format.
+///
+/// # Errors
+/// `Runtime` when the format is for another number of dimensions.
+pub(crate) fn empty_in_format(t: &Tensor, dtype: DType, format: MemoryFormat) -> Result<Tensor> {
+    let sizes = t.sizes();
+    let wanted = match format {
+        MemoryFormat::Preserve => return empty_like(t, dtype),
+        MemoryFormat::Contiguous => return Tensor::empty_of(&sizes, dtype, t.device()),
+        MemoryFormat::ChannelsLast => 4,
+        MemoryFormat::ChannelsLast3d => 5,
+    };
+    if sizes.len() != wanted {
+        let name = if wanted == 4 { "channels_last" } else { "channels_last_3d" };
+        bail!("required rank {wanted} tensor to use {name} format");
+    }
+    Tensor::empty_strided_of(&sizes, &crate::layout::channels_last_strides(&sizes), dtype, t.device())
+}

@@ -1,0 +1,217 @@
+//! The one door: every call of an operator, typed or by name, passes here on its way to the kernel.
+//!
+//! Modes see it first, then autograd, then the kernel. A typed call that nobody wants to see ([`direct`]) skips the
+//! boxing of its arguments and goes straight to the kernel.
+
+use crate::autograd::{self, below};
+use crate::library::OpRef;
+use crate::modes;
+use crate::op::{Autograd, OpDef, Out, Tag, Variant};
+use crate::tensor::Creation;
+use crate::value::{Args, Outputs, Value};
+use crate::{Result, Tensor, bail};
+
+/// Whether a call whose tensors do or do not need gradients can go straight to the kernel.
+#[inline]
+pub(crate) fn direct(needs_grad: bool) -> bool {
+    !modes::any() && !(needs_grad && modes::is_grad_enabled())
+}
+
+/// Arguments that may hold tensors that need gradients.
+pub(crate) trait MaybeGrad {
+    /// Whether any tensor in it needs gradients.
+    fn any_requires_grad(&self) -> bool;
+}
+
+impl MaybeGrad for &Tensor {
+    fn any_requires_grad(&self) -> bool {
+        self.requires_grad()
+    }
+}
+
+impl MaybeGrad for Option<&Tensor> {
+    fn any_requires_grad(&self) -> bool {
+        self.is_some_and(Tensor::requires_grad)
+    }
+}
+
+impl MaybeGrad for &[Tensor] {
+    fn any_requires_grad(&self) -> bool {
+        self.iter().any(Tensor::requires_grad)
+    }
+}
+
+impl MaybeGrad for &[Option<Tensor>] {
+    fn any_requires_grad(&self) -> bool {
+        self.iter().flatten().any(Tensor::requires_grad)
+    }
+}
+
+/// Calls an operator with boxed arguments in schema order; `outs` are the `out=` tensors of that variant.
+///
+/// # Errors
+/// Those of the operator, noted with its name.
+pub(crate) fn call(op: &'static OpDef, variant: Variant, args: Args, outs: &[Tensor]) -> Result<Outputs> {
+    let result = if modes::any() {
+        let all: Args = args.into_iter().chain(outs.iter().cloned().map(Value::Tensor)).collect();
+        let n = op.schema().arguments.len();
+        modes::through(OpRef { op, variant }, &all, &mut |args| {
+            let outs: Vec<Tensor> = args[n..].iter().cloned().flat_map(Value::into_tensors).collect();
+            dispatch(op, variant, &args[..n], &outs)
+        })
+    } else {
+        dispatch(op, variant, &args, outs)
+    };
+    result.map_err(|e| e.with_op(op.name))
+}
+
+fn dispatch(op: &'static OpDef, variant: Variant, args: &[Value], outs: &[Tensor]) -> Result<Outputs> {
+    match variant {
+        Variant::Functional if op.is_mutating() => inplace(op, variant, args),
+        Variant::Functional => functional(op, args),
+        Variant::Inplace => inplace(op, variant, args),
+        Variant::Out => into(op, args, outs),
+    }
+}
+
+/// Whether an argument that the formulas differentiate needs gradients.
+fn needs_grad(op: &'static OpDef, args: &[Value]) -> bool {
+    let Some(formulas) = autograd::formulas(op) else { return false };
+    let mut any = false;
+    for i in formulas.iter().flat_map(|f| f.wrt) {
+        args[*i].for_each_tensor(|t| any |= t.requires_grad());
+    }
+    any
+}
+
+fn functional(op: &'static OpDef, args: &[Value]) -> Result<Outputs> {
+    let outputs = match op.autograd {
+        Autograd::Composite => return (op.kernel)(args, Out::New),
+        _ if autograd::records(needs_grad(op, args)) => {
+            let outputs = below(|| (op.kernel)(args, Out::New))?;
+            if let Some(formulas) = autograd::formulas(op) {
+                autograd::record(op, Variant::Functional, formulas, args, None, &outputs);
+            }
+            outputs
+        }
+        _ => below(|| (op.kernel)(args, Out::New))?,
+    };
+    if op.has_tag(Tag::View) {
+        mark_multiple_views(&outputs);
+    }
+    Ok(outputs)
+}
+
+/// In-place writes to one of several views of one call are refused, as in PyTorch.
+fn mark_multiple_views(outputs: &Outputs) {
+    if let [Value::Tensors(views)] = outputs.as_slice() {
+        for view in views.iter().filter(|v| v.creation() == Creation::Default) {
+            view.set_creation(Creation::MultiOutput);
+        }
+    }
+}
+
+fn inplace(op: &'static OpDef, variant: Variant, args: &[Value]) -> Result<Outputs> {
+    let Some(target) = args.first().and_then(Value::as_tensor) else {
+        bail!(Type, "{}: expected a Tensor to write to", op.name);
+    };
+    if matches!(op.autograd, Autograd::Composite) {
+        return composite_inplace(op, variant, args, target);
+    }
+    let recording = autograd::records(needs_grad(op, args)) && target.dtype().is_differentiable();
+    autograd::check_inplace(target, recording)?;
+    if matches!(op.autograd, Autograd::NoGrad(_)) && autograd::records(target.requires_grad()) {
+        bail!(NotImplemented, "the derivative for '{}' is not implemented.", op.name);
+    }
+    let original = if recording { autograd::original_self(op, args)? } else { None };
+    below(|| write_inplace(op, variant, args, target))?;
+    target.bump_version();
+    let outputs: Outputs = smallvec::smallvec![Value::Tensor(target.clone())];
+    if let (true, Some(formulas)) = (recording, autograd::formulas(op)) {
+        if let Some(node) =
+            autograd::record(op, Variant::Inplace, formulas, args, original.as_ref(), &outputs)
+        {
+            autograd::rebase(target, node, 0);
+        }
+    }
+    Ok(outputs)
+}
+
+/// A composite in-place call: the operators that it is made of are recorded one by one.
+fn composite_inplace(
+    op: &'static OpDef,
+    variant: Variant,
+    args: &[Value],
+    target: &Tensor,
+) -> Result<Outputs> {
+    let result = (op.kernel)(args, Out::New)?;
+    if variant == Variant::Inplace {
+        let result = single(op, &result)?;
+        check_castable(&result, target)?;
+        check_inplace_shape(&result, target)?;
+        target.copy_(&result)?;
+    }
+    Ok(smallvec::smallvec![Value::Tensor(target.clone())])
+}
+
+fn write_inplace(op: &'static OpDef, variant: Variant, args: &[Value], target: &Tensor) -> Result<()> {
+    if variant == Variant::Functional || op.writes_out {
+        return (op.kernel)(args, Out::Inplace(target)).map(|_| ());
+    }
+    let result = single(op, &(op.kernel)(args, Out::New)?)?;
+    check_castable(&result, target)?;
+    check_inplace_shape(&result, target)?;
+    crate::copy::copy_into(target, &result)
+}
+
+fn single(op: &OpDef, outputs: &Outputs) -> Result<Tensor> {
+    match outputs.as_slice() {
+        [Value::Tensor(t)] => Ok(t.clone()),
+        _ => bail!("{}: expected one tensor to write in place", op.name),
+    }
+}
+
+pub(crate) fn check_castable(result: &Tensor, target: &Tensor) -> Result<()> {
+    if !crate::promotion::can_cast(result.dtype(), target.dtype()) {
+        bail!(
+            "result type {} can't be cast to the desired output type {}",
+            result.dtype().scalar_type(),
+            target.dtype().scalar_type()
+        );
+    }
+    Ok(())
+}
+
+fn check_inplace_shape(result: &Tensor, target: &Tensor) -> Result<()> {
+    if result.sizes() != target.sizes() {
+        bail!(
+            "output with shape {:?} doesn't match the broadcast shape {:?}",
+            target.sizes().as_slice(),
+            result.sizes().as_slice()
+        );
+    }
+    Ok(())
+}
+
+fn into(op: &'static OpDef, args: &[Value], outs: &[Tensor]) -> Result<Outputs> {
+    let mut any = outs.iter().any(Tensor::requires_grad);
+    args.iter().for_each(|v| v.for_each_tensor(|t| any |= t.requires_grad()));
+    if autograd::records(any) {
+        bail!(
+            "{}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.",
+            op.name
+        );
+    }
+    if op.writes_out {
+        below(|| (op.kernel)(args, Out::Into(outs)))?;
+    } else {
+        let results = below(|| (op.kernel)(args, Out::New))?;
+        for (result, out) in autograd::flat_tensors(&results).iter().zip(outs) {
+            check_castable(result, out)?;
+            crate::copy::resize_output(out, &result.sizes())?;
+            crate::copy::copy_into(out, result)?;
+        }
+    }
+    outs.iter().for_each(Tensor::bump_version);
+    Ok(outs.iter().cloned().map(Value::Tensor).collect())
+}

@@ -1,0 +1,489 @@
+//! [`Tensor`]: a handle to elements of one dtype in a storage, with its autograd state.
+//!
+//! Cloning a tensor gives another handle to the same object, as assigning does in Python. `view` and `autograd` are
+//! locked only to read or swap a field, never while a kernel runs or another tensor is touched, so the order of these
+//! locks cannot matter.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+
+use cresset_kernels::dtype::{DType, Element};
+
+use crate::autograd::AutogradMeta;
+use crate::layout::{Dims, Layout, checked_numel, wrap_dim};
+use crate::storage::{Storage, View, access};
+use crate::{Device, Result, Scalar, bail};
+
+/// An n-dimensional array whose dtype, device and number of dimensions are values.
+#[derive(Clone)]
+pub struct Tensor(pub(crate) Arc<TensorImpl>);
+
+pub(crate) struct TensorImpl {
+    dtype: DType,
+    device: Device,
+    view: RwLock<View>,
+    /// A version counter of its own (`.data`); else the storage's counts.
+    own_version: Option<Arc<AtomicU64>>,
+    /// Mirrors "requires grad" so that the door asks without a lock.
+    pub(crate) needs_grad: AtomicBool,
+    autograd: RwLock<Option<Box<AutogradMeta>>>,
+    /// The tensor that this one is a differentiable view of, never itself a view.
+    base: Option<Tensor>,
+    creation: AtomicU8,
+    /// A Python number in tensor's clothing: takes part in promotion as a number.
+    wrapped_number: bool,
+}
+
+/// Under which circumstances a view was made, which decides what an in-place write to it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Creation {
+    /// An ordinary view.
+    Default = 0,
+    /// One of several views returned by one operator.
+    MultiOutput = 1,
+    /// Made with gradients switched off.
+    NoGrad = 2,
+    /// Returned by a custom function.
+    Custom = 3,
+    /// Made in inference mode.
+    Inference = 4,
+}
+
+const _: () = {
+    const fn is_send_sync<T: Send + Sync>() {}
+    is_send_sync::<Tensor>();
+};
+
+impl Tensor {
+    pub(crate) fn from_view(view: View, base: Option<Tensor>, own_version: Option<Arc<AtomicU64>>) -> Tensor {
+        Tensor::build(view, base, own_version, false)
+    }
+
+    fn build(view: View, base: Option<Tensor>, own_version: Option<Arc<AtomicU64>>, wrapped: bool) -> Tensor {
+        let creation = if crate::modes::is_inference() { Creation::Inference } else { Creation::Default };
+        Tensor(Arc::new(TensorImpl {
+            dtype: view.dtype,
+            device: view.storage.device(),
+            view: RwLock::new(view),
+            own_version,
+            needs_grad: AtomicBool::new(false),
+            autograd: RwLock::new(None),
+            base,
+            creation: AtomicU8::new(creation as u8),
+            wrapped_number: wrapped,
+        }))
+    }
+
+    /// A tensor over the elements that `layout` names in `storage`.
+    ///
+    /// # Errors
+    /// `Runtime` when the layout reaches past the end of the storage.
+    pub fn from_storage(storage: Storage, layout: Layout, dtype: DType) -> Result<Tensor> {
+        check_reach(&storage, &layout, dtype)?;
+        Ok(Tensor::from_view(View { storage, layout, dtype }, None, None))
+    }
+
+    /// A row-major tensor of unspecified content.
+    ///
+    /// # Errors
+    /// `Runtime` for negative or overflowing sizes, `OutOfMemory` when the system refuses.
+    pub fn empty_of(sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+        let n = checked_numel(sizes, dtype.size())?;
+        let storage = Storage::new(n * dtype.size(), device)?;
+        Ok(Tensor::from_view(View { storage, layout: Layout::contiguous(sizes), dtype }, None, None))
+    }
+
+    /// A tensor of unspecified content with those strides.
+    ///
+    /// # Errors
+    /// As [`Tensor::empty_of`].
+    pub fn empty_strided_of(sizes: &[i64], strides: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+        checked_numel(sizes, dtype.size())?;
+        if sizes.len() != strides.len() || strides.iter().any(|s| *s < 0) {
+            bail!("empty_strided: invalid strides {strides:?} for sizes {sizes:?}");
+        }
+        let layout = Layout::new(sizes, strides, 0);
+        let storage = Storage::new(layout.end() * dtype.size(), device)?;
+        Ok(Tensor::from_view(View { storage, layout, dtype }, None, None))
+    }
+
+    /// A tensor of that shape whose dtype is that of the elements, as `from_numpy` keeps it.
+    ///
+    /// # Errors
+    /// `Runtime` when the number of elements is not that of the shape.
+    pub fn from_slice<T: Element>(data: &[T], sizes: impl AsRef<[i64]>) -> Result<Tensor> {
+        let sizes = sizes.as_ref();
+        let n = checked_numel(sizes, size_of::<T>())?;
+        if n != data.len() {
+            bail!("shape '{sizes:?}' is invalid for input of size {}", data.len());
+        }
+        let t = Tensor::empty_of(sizes, T::DTYPE, Device::Cpu)?;
+        t.write_from(data);
+        Ok(t)
+    }
+
+    /// As [`Tensor::from_slice`].
+    ///
+    /// # Errors
+    /// As [`Tensor::from_slice`].
+    pub fn from_vec<T: Element>(data: Vec<T>, sizes: impl AsRef<[i64]>) -> Result<Tensor> {
+        Tensor::from_slice(&data, sizes)
+    }
+
+    /// A row-major tensor from the little-endian bytes of its elements.
+    ///
+    /// # Errors
+    /// `Runtime` when the number of bytes is not that of the shape, or a `bool` is neither 0 nor 1.
+    pub fn from_bytes(bytes: &[u8], dtype: DType, sizes: &[i64]) -> Result<Tensor> {
+        let n = checked_numel(sizes, dtype.size())?;
+        if n * dtype.size() != bytes.len() {
+            bail!("expected {} bytes for shape {sizes:?} of {dtype}, got {}", n * dtype.size(), bytes.len());
+        }
+        if dtype == DType::Bool && bytes.iter().any(|b| *b > 1) {
+            bail!("expected 0 or 1 in the bytes of a bool tensor");
+        }
+        Tensor::from_storage(Storage::from_bytes(bytes)?, Layout::contiguous(sizes), dtype)
+    }
+
+    /// A 0-dim tensor of that number.
+    ///
+    /// # Errors
+    /// `Runtime` when the number does not fit into the dtype.
+    pub fn scalar(value: impl Into<Scalar>, dtype: DType) -> Result<Tensor> {
+        let value = value.into();
+        value.check_fits(dtype)?;
+        let t = Tensor::empty_of(&[], dtype, Device::Cpu)?;
+        t.store_scalar(value);
+        Ok(t)
+    }
+
+    /// A Python number as a 0-dim tensor that takes part in type promotion as a number.
+    pub fn wrapped(value: Scalar) -> Result<Tensor> {
+        let storage = Storage::new(value.dtype().size(), Device::Cpu)?;
+        let view = View { storage, layout: Layout::contiguous(&[]), dtype: value.dtype() };
+        let t = Tensor::build(view, None, None, true);
+        t.store_scalar(value);
+        Ok(t)
+    }
+
+    /// Whether it came from a Python number, see [`Tensor::wrapped`].
+    pub fn is_wrapped_number(&self) -> bool {
+        self.0.wrapped_number
+    }
+
+    fn store_scalar(&self, value: Scalar) {
+        use cresset_kernels::dtype::{C32, bf16, f16};
+        match self.0.dtype {
+            DType::Bool => self.write_from(&[value.to_bool()]),
+            DType::U8 => self.write_from(&[value.to_i64() as u8]),
+            DType::I8 => self.write_from(&[value.to_i64() as i8]),
+            DType::I16 => self.write_from(&[value.to_i64() as i16]),
+            DType::I32 => self.write_from(&[value.to_i64() as i32]),
+            DType::I64 => self.write_from(&[value.to_i64()]),
+            DType::F16 => self.write_from(&[f16::from_f64(value.to_f64())]),
+            DType::BF16 => self.write_from(&[bf16::from_f32(value.to_f64() as f32)]),
+            DType::F32 => self.write_from(&[value.to_f64() as f32]),
+            DType::F64 => self.write_from(&[value.to_f64()]),
+            DType::Complex64 => {
+                let z = value.to_complex();
+                self.write_from(&[C32::new(z.re as f32, z.im as f32)]);
+            }
+            DType::Complex128 => self.write_from(&[value.to_complex()]),
+        }
+    }
+
+    /// Overwrites a fresh row-major tensor.
+    fn write_from<T: Element>(&self, data: &[T]) {
+        let view = self.raw();
+        debug_assert!(view.layout.is_contiguous() && view.layout.numel() == data.len());
+        access([&view], [], |[out], []| {
+            // SAFETY: a contiguous tensor of `data.len()` elements of type `T`, locked for writing.
+            unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), out.cast::<T>(), data.len()) }
+        });
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    /// `Runtime` when `T` is not the dtype, or on the meta device.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        if T::DTYPE != self.dtype() {
+            bail!("expected scalar type {} but found {}", T::DTYPE.scalar_type(), self.dtype().scalar_type());
+        }
+        if self.device() == Device::Meta {
+            bail!(NotImplemented, "Cannot copy out of meta tensor; no data!");
+        }
+        let dense = if self.is_contiguous() { self.raw() } else { crate::copy::contiguous_copy(self)?.raw() };
+        let n = dense.layout.numel();
+        Ok(access([], [&dense], |[], [x]| {
+            let mut v = Vec::with_capacity(n);
+            // SAFETY: `n` contiguous elements of type `T`, locked for reading.
+            unsafe {
+                std::ptr::copy_nonoverlapping(x.cast::<T>(), v.as_mut_ptr(), n);
+                v.set_len(n);
+            }
+            v
+        }))
+    }
+
+    /// The one element, as a number of its kind.
+    ///
+    /// # Errors
+    /// `Runtime` unless there is exactly one element.
+    pub fn item(&self) -> Result<Scalar> {
+        if self.numel() != 1 {
+            bail!("a Tensor with {} elements cannot be converted to Scalar", self.numel());
+        }
+        Ok(match self.dtype() {
+            DType::Bool => Scalar::Bool(self.to_vec::<bool>()?[0]),
+            DType::U8 => Scalar::Int(self.to_vec::<u8>()?[0].into()),
+            DType::I8 => Scalar::Int(self.to_vec::<i8>()?[0].into()),
+            DType::I16 => Scalar::Int(self.to_vec::<i16>()?[0].into()),
+            DType::I32 => Scalar::Int(self.to_vec::<i32>()?[0].into()),
+            DType::I64 => Scalar::Int(self.to_vec::<i64>()?[0]),
+            DType::F16 => Scalar::Float(self.to_vec::<cresset_kernels::dtype::f16>()?[0].to_f64()),
+            DType::BF16 => Scalar::Float(self.to_vec::<cresset_kernels::dtype::bf16>()?[0].to_f64()),
+            DType::F32 => Scalar::Float(self.to_vec::<f32>()?[0].into()),
+            DType::F64 => Scalar::Float(self.to_vec::<f64>()?[0]),
+            DType::Complex64 => {
+                let z = self.to_vec::<cresset_kernels::dtype::C32>()?[0];
+                Scalar::Complex(cresset_kernels::dtype::C64::new(z.re.into(), z.im.into()))
+            }
+            DType::Complex128 => Scalar::Complex(self.to_vec::<cresset_kernels::dtype::C64>()?[0]),
+        })
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.0.dtype
+    }
+
+    /// The device.
+    pub fn device(&self) -> Device {
+        self.0.device
+    }
+
+    fn read_view(&self) -> RwLockReadGuard<'_, View> {
+        self.0.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Storage, layout and dtype, for [`access`].
+    pub fn raw(&self) -> View {
+        self.read_view().clone()
+    }
+
+    /// Sizes, strides and offset.
+    pub fn layout(&self) -> Layout {
+        self.read_view().layout.clone()
+    }
+
+    /// The length of each dimension.
+    pub fn sizes(&self) -> Dims {
+        self.read_view().layout.sizes.clone()
+    }
+
+    /// The step of each dimension, in elements.
+    pub fn strides(&self) -> Dims {
+        self.read_view().layout.strides.clone()
+    }
+
+    /// The position of the first element in the storage.
+    pub fn storage_offset(&self) -> usize {
+        self.read_view().layout.offset
+    }
+
+    /// The storage, shared with all views.
+    pub fn storage(&self) -> Storage {
+        self.read_view().storage.clone()
+    }
+
+    /// The number of dimensions.
+    pub fn dim(&self) -> usize {
+        self.read_view().layout.dim()
+    }
+
+    /// The length of one dimension, which may count from the end.
+    ///
+    /// # Errors
+    /// `Index` when there is no such dimension.
+    pub fn size(&self, dim: i64) -> Result<i64> {
+        let view = self.read_view();
+        let n = view.layout.dim();
+        if n == 0 {
+            bail!(Index, "Dimension specified as {dim} but tensor has no dimensions");
+        }
+        Ok(view.layout.sizes[wrap_dim(dim, n)?])
+    }
+
+    /// The number of elements.
+    pub fn numel(&self) -> usize {
+        self.read_view().layout.numel()
+    }
+
+    /// Whether the elements lie in row-major order without gaps.
+    pub fn is_contiguous(&self) -> bool {
+        self.read_view().layout.is_contiguous()
+    }
+
+    /// Whether the dtype is a floating-point one.
+    pub fn is_floating_point(&self) -> bool {
+        self.dtype().is_floating_point()
+    }
+
+    /// Whether the dtype is a complex one.
+    pub fn is_complex(&self) -> bool {
+        self.dtype().is_complex()
+    }
+
+    /// Whether both handles name the same tensor object (`is` in Python).
+    pub fn same(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether both share one storage.
+    pub fn shares_storage_with(&self, other: &Tensor) -> bool {
+        self.storage().id() == other.storage().id()
+    }
+
+    /// Address of the first element; 0 on the meta device.
+    pub fn data_ptr(&self) -> usize {
+        let view = self.read_view();
+        match view.storage.data_ptr() {
+            0 => 0,
+            base => base + view.layout.offset * view.dtype.size(),
+        }
+    }
+
+    /// How many times the elements have been written in place.
+    pub fn version(&self) -> u64 {
+        match &self.0.own_version {
+            Some(v) => v.load(Ordering::Relaxed),
+            None => self.read_view().storage.version().load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts a write. Every in-place write passes here.
+    pub fn bump_version(&self) {
+        match &self.0.own_version {
+            Some(v) => v.fetch_add(1, Ordering::Relaxed),
+            None => self.read_view().storage.version().fetch_add(1, Ordering::Relaxed),
+        };
+    }
+
+    /// A differentiable view of the same storage with another layout, for kernels of view operators.
+    ///
+    /// # Errors
+    /// `Runtime` when the layout reaches past the end of the storage.
+    pub fn alias_with(&self, layout: Layout) -> Result<Tensor> {
+        self.alias_with_dtype(layout, self.dtype())
+    }
+
+    /// As [`Tensor::alias_with`], reading the bytes as another dtype (layout counted in its elements).
+    ///
+    /// # Errors
+    /// As [`Tensor::alias_with`].
+    pub fn alias_with_dtype(&self, layout: Layout, dtype: DType) -> Result<Tensor> {
+        let storage = self.storage();
+        check_reach(&storage, &layout, dtype)?;
+        let base = self.0.base.clone().unwrap_or_else(|| self.clone());
+        let alias =
+            Tensor::from_view(View { storage, layout, dtype }, Some(base), self.0.own_version.clone());
+        if alias.creation() == Creation::Default && crate::modes::is_no_grad() {
+            alias.set_creation(Creation::NoGrad);
+        }
+        Ok(alias)
+    }
+
+    /// An alias that autograd does not know of, with a version counter shared (`detach`) or of its own (`.data`).
+    pub(crate) fn alias_detached(&self, own_version: bool) -> Tensor {
+        let version =
+            if own_version { Some(Arc::new(AtomicU64::new(0))) } else { self.0.own_version.clone() };
+        Tensor::from_view(self.raw(), None, version)
+    }
+
+    /// The tensor itself if it is row-major, else a row-major copy, not recorded by autograd.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when the system refuses.
+    pub(crate) fn contiguous_copy(&self) -> Result<Tensor> {
+        crate::copy::contiguous_copy(self)
+    }
+
+    /// The tensor that this is a view of.
+    pub fn base(&self) -> Option<&Tensor> {
+        self.0.base.as_ref()
+    }
+
+    /// Replaces storage and layout in place (`resize_`, `set_`, `t_`), keeping the dtype.
+    ///
+    /// # Errors
+    /// `Runtime` when the layout reaches past the end of the storage.
+    pub fn set_view(&self, storage: Storage, layout: Layout) -> Result<()> {
+        check_reach(&storage, &layout, self.dtype())?;
+        let mut view = self.0.view.write().unwrap_or_else(PoisonError::into_inner);
+        view.storage = storage;
+        view.layout = layout;
+        Ok(())
+    }
+
+    pub(crate) fn creation(&self) -> Creation {
+        match self.0.creation.load(Ordering::Relaxed) {
+            1 => Creation::MultiOutput,
+            2 => Creation::NoGrad,
+            3 => Creation::Custom,
+            4 => Creation::Inference,
+            _ => Creation::Default,
+        }
+    }
+
+    pub(crate) fn set_creation(&self, creation: Creation) {
+        self.0.creation.store(creation as u8, Ordering::Relaxed);
+    }
+
+    /// Whether it was made in inference mode.
+    pub fn is_inference(&self) -> bool {
+        self.creation() == Creation::Inference
+    }
+
+    pub(crate) fn autograd(&self) -> RwLockReadGuard<'_, Option<Box<AutogradMeta>>> {
+        self.0.autograd.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn autograd_mut(&self) -> RwLockWriteGuard<'_, Option<Box<AutogradMeta>>> {
+        self.0.autograd.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody else holds this object or its storage.
+    pub(crate) fn is_unique(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && self.read_view().storage.is_unique()
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<TensorImpl> {
+        Arc::downgrade(&self.0)
+    }
+}
+
+fn check_reach(storage: &Storage, layout: &Layout, dtype: DType) -> Result<()> {
+    let lowest: i64 =
+        layout.sizes.iter().zip(&layout.strides).map(|(n, s)| (n - 1).max(0) * (*s).min(0)).sum();
+    let fits = layout.end().checked_mul(dtype.size()).is_some_and(|end| end <= storage.nbytes());
+    if !fits || (layout.offset as i64) + lowest < 0 {
+        bail!(
+            "setStorage: sizes {:?}, strides {:?}, storage offset {}, and itemsize {} requiring a storage size of {} are out of bounds for storage of size {}",
+            layout.sizes.as_slice(),
+            layout.strides.as_slice(),
+            layout.offset,
+            dtype.size(),
+            layout.end().saturating_mul(dtype.size()),
+            storage.nbytes()
+        );
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({} {:?})", self.dtype().name(), self.sizes().as_slice())
+    }
+}
