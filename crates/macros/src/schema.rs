@@ -64,6 +64,8 @@ pub struct Argument {
     pub default: Option<Default>,
     /// The default as it is written.
     pub default_text: String,
+    /// Whether the call writes to it: `Tensor(a!)`.
+    pub written: bool,
 }
 
 /// A parsed schema.
@@ -135,11 +137,13 @@ fn parse_argument(text: &str) -> Parsed<Argument> {
         .rsplit_once(' ')
         .filter(|(_, name)| is_name(name))
         .ok_or_else(|| format!("schema: expected `Type name`, found `{text}`"))?;
+    let written = ty.contains('!');
     let ty = parse_type(ty)?;
     let value = default
         .map(|v| parse_default(v, ty).ok_or_else(|| format!("schema: `{v}` is no default for `{name}`")))
         .transpose()?;
-    Ok(Argument { name: name.into(), ty, default: value, default_text: default.unwrap_or("").into() })
+    let default_text = default.unwrap_or("").into();
+    Ok(Argument { name: name.into(), ty, default: value, default_text, written })
 }
 
 fn parse_returns(text: &str) -> Parsed<Vec<(Ty, Option<String>)>> {
@@ -296,7 +300,9 @@ mod tests {
             s.returns,
             [(ty(Base::Tensor, Form::List), None), (ty(Base::Tensor, Form::One), Some("values".into()))]
         );
-        assert!(Schema::parse("g(Tensor(a!) self) -> ()").unwrap().returns.is_empty());
+        assert!(s.arguments.iter().all(|a| !a.written));
+        let s = Schema::parse("g(Tensor(a!) self) -> ()").unwrap();
+        assert!(s.returns.is_empty() && s.arguments[0].written);
         assert!(Schema::parse("g() -> Tensor").unwrap().arguments.is_empty());
     }
 

@@ -19,9 +19,9 @@ use syn::ItemMod;
 use flags::Attribute;
 use stanza::Stanza;
 
-/// The expansion; with errors, the module alone, so that an editor still understands its bodies, and the errors.
+/// The expansion; where that is impossible, the module alone, so that an editor still understands its bodies, and the error.
 pub fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    try_expand(attribute, item.clone()).unwrap_or_else(|e| {
+    expand_or_refuse(attribute, item.clone()).unwrap_or_else(|e| {
         let module = match syn::parse2::<ItemMod>(item) {
             Ok(mut module) => {
                 if let Some((_, items)) = &mut module.content {
@@ -36,18 +36,25 @@ pub fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
             }
             Err(_) => quote!(),
         };
-        let errors = e.into_compile_error();
-        quote!(#module #errors)
+        let error = e.into_compile_error();
+        quote!(#module #error)
     })
 }
 
-fn try_expand(attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+/// An operator whose differentiation is in doubt still gets its functions: one mistake, one error.
+fn expand_or_refuse(attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let stanza = Stanza::new(syn::parse2::<Attribute>(attribute)?, syn::parse2::<ItemMod>(item)?)?;
+    let mistake = stanza.mistake.as_ref().map(syn::Error::to_compile_error);
+    let expansion = expansion(&stanza);
+    Ok(quote!(#expansion #mistake))
+}
+
+fn expansion(stanza: &Stanza) -> TokenStream {
     let (attrs, name) = (&stanza.module.attrs, stanza.name());
     let items = stanza.module.content.iter().flat_map(|(_, items)| items).map(ToTokens::to_token_stream);
-    let table = table::table(&stanza);
-    let public = public::public(&stanza);
-    Ok(quote! {
+    let table = table::table(stanza);
+    let public = public::public(stanza);
+    quote! {
         #(#attrs)*
         #[allow(clippy::too_many_arguments, clippy::type_complexity)]
         pub(crate) mod #name {
@@ -57,5 +64,5 @@ fn try_expand(attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStr
             #table
         }
         #public
-    })
+    }
 }

@@ -57,6 +57,8 @@ pub struct Stanza {
     pub module: ItemMod,
     pub kernel: Kernel,
     pub gradients: Vec<Gradient>,
+    /// What is wrong with it, where that does not keep the functions from being generated.
+    pub mistake: Option<syn::Error>,
 }
 
 impl Stanza {
@@ -69,9 +71,9 @@ impl Stanza {
         };
         let kernel = Kernel::new(kernel, &schema, &attribute)?;
         let gradients = gradients(&functions, &schema, &attribute.flags)?;
-        let stanza = Stanza { attribute, schema, module, kernel, gradients };
-        stanza.check_differentiation()?;
+        let mut stanza = Stanza { attribute, schema, module, kernel, gradients, mistake: None };
         stanza.check_variants()?;
+        stanza.mistake = stanza.check_differentiation().err();
         Ok(stanza)
     }
 

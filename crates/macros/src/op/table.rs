@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
-use syn::{LitStr, Type};
+use syn::LitStr;
 
 use super::stanza::{Gradient, Source, Stanza};
 use super::types;
@@ -161,22 +161,15 @@ fn calls(stanza: &Stanza) -> TokenStream {
 fn call(stanza: &Stanza, function: &str, variant: &str) -> TokenStream {
     let (function, variant) = (format_ident!("{function}"), format_ident!("{variant}"));
     let (kernel, outs) = (&stanza.kernel, out_parameters(stanza, &variant));
-    let names: Vec<&Ident> = kernel.params.iter().map(|p| &p.name).collect();
-    let types: Vec<&Type> = kernel.params.iter().map(|p| &p.ty).collect();
+    let names = kernel.params.iter().map(|p| &p.name);
+    let types = kernel.params.iter().map(|p| &p.ty);
     let boxed = boxed_arguments(stanza);
-    let condition = direct_condition(stanza, &outs);
     let list = match outs.as_slice() {
         [] => quote!(&[]),
         [one] => quote!(::std::slice::from_ref(#one)),
         many => quote!(&[#(::std::clone::Clone::clone(#many)),*]),
     };
-    // A write is counted and checked by the door.
-    let writes = variant != "Functional" || stanza.schema.name.ends_with('_');
-    let straight = match (writes, kernel.takes_out) {
-        (false, true) => quote!(if #condition { return kernel(#(#names,)* crate::op::Out::New); }),
-        (false, false) => quote!(if #condition { return kernel(#(#names),*); }),
-        (true, _) => quote!(),
-    };
+    let straight = straight(stanza, &variant);
     let output = &kernel.output;
     quote! {
         pub(crate) fn #function(#(#names: #types,)* #(#outs: &crate::Tensor),*) #output {
@@ -186,6 +179,17 @@ fn call(stanza: &Stanza, function: &str, variant: &str) -> TokenStream {
             )?)
         }
     }
+}
+
+/// The way past the door, for calls that write to nothing: writes are checked and counted by the door.
+fn straight(stanza: &Stanza, variant: &Ident) -> TokenStream {
+    if variant != "Functional" || stanza.schema.arguments.iter().any(|a| a.written) {
+        return quote!();
+    }
+    let names = stanza.kernel.params.iter().map(|p| &p.name);
+    let out = if stanza.kernel.takes_out { quote!(crate::op::Out::New) } else { quote!() };
+    let condition = direct_condition(stanza);
+    quote!(if #condition { return kernel(#(#names,)* #out); })
 }
 
 fn out_parameters(stanza: &Stanza, variant: &Ident) -> Vec<Ident> {
@@ -206,11 +210,13 @@ fn boxed_arguments(stanza: &Stanza) -> Vec<TokenStream> {
     (0..stanza.schema.arguments.len()).map(value).collect()
 }
 
-/// Whether the call may skip the door: no mode is on and no argument needs a gradient.
-fn direct_condition(stanza: &Stanza, outs: &[Ident]) -> TokenStream {
-    let tensors = stanza.arguments().filter(|(a, _)| types::is_tensor(a.ty) && !stanza.gradients.is_empty());
-    let needs = tensors.map(|(a, p)| needs_grad(a, &p.name));
-    let needs: Vec<TokenStream> = needs.chain(outs.iter().map(|o| quote!(#o.requires_grad()))).collect();
+/// Whether the call may skip the door: no mode is on and nothing is recorded.
+///
+/// The body of an operator without gradients must not be recorded either, that of a composite one must.
+fn direct_condition(stanza: &Stanza) -> TokenStream {
+    let composite = stanza.flags().composite.is_some();
+    let tensors = stanza.arguments().filter(|(a, _)| types::is_tensor(a.ty) && !composite);
+    let needs: Vec<TokenStream> = tensors.map(|(a, p)| needs_grad(a, &p.name)).collect();
     if needs.is_empty() {
         return quote!(crate::door::direct(false));
     }

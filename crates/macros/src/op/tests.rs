@@ -2,11 +2,11 @@
 
 use quote::quote;
 
-use super::try_expand;
+use super::expand_or_refuse;
 
 /// The expansion without blanks.
 fn expanded(attribute: proc_macro2::TokenStream, item: proc_macro2::TokenStream) -> String {
-    let tokens = try_expand(attribute, item).unwrap_or_else(|e| panic!("{e}"));
+    let tokens = expand_or_refuse(attribute, item).unwrap_or_else(|e| panic!("{e}"));
     syn::parse2::<syn::File>(tokens.clone()).unwrap_or_else(|e| panic!("{e} in {tokens}"));
     squeeze(&tokens.to_string())
 }
@@ -22,8 +22,12 @@ fn assert_has(expansion: &str, part: &str) {
 
 #[track_caller]
 fn assert_refused(attribute: proc_macro2::TokenStream, item: proc_macro2::TokenStream, reason: &str) {
-    let error = try_expand(attribute, item).expect_err("refused").to_string();
-    assert!(error.contains(reason), "{error}");
+    let error = match expand_or_refuse(attribute, item) {
+        Ok(tokens) => tokens.to_string(),
+        Err(error) => error.into_compile_error().to_string(),
+    };
+    let reason = reason.replace('"', "\\\"");
+    assert!(error.contains("compile_error") && error.contains(&reason), "{error}");
 }
 
 #[test]
@@ -146,6 +150,7 @@ fn mutating_schema_names_its_options_apart() {
             }
         },
     );
+    assert!(!text.contains("direct("));
     assert_has(&text, "pub struct NormalInplaceOptions");
     assert_has(
         &text,
@@ -156,6 +161,24 @@ fn mutating_schema_names_its_options_apart() {
         "pub fn generator<'a>(mut self, generator: impl Into<::std::option::Option<&'a crate::random::Generator>>) -> Self",
     );
     assert_has(&text, "normal_::call(self, 0f64, None,)");
+}
+
+#[test]
+fn bodies_without_gradients_are_not_recorded_past_the_door() {
+    let text = expanded(
+        quote!("f(Tensor self, Tensor[] others) -> Tensor", no_grad = "rounds"),
+        quote!(
+            mod f {
+                fn kernel(this: &Tensor, others: &[Tensor]) -> Result<Tensor> {
+                    x
+                }
+            }
+        ),
+    );
+    assert_has(
+        &text,
+        "if crate::door::direct(this.requires_grad() || crate::door::MaybeGrad::any_requires_grad(&others)) {",
+    );
 }
 
 #[test]
