@@ -4,8 +4,7 @@ use smallvec::SmallVec;
 
 use crate::{Result, bail};
 
-/// Sizes or strides; up to five dimensions without an allocation.
-pub type Dims = SmallVec<[i64; 5]>;
+pub use crate::dims::Dims;
 
 /// Sizes, strides and offset of a strided tensor, in elements.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 pub mod autograd;
 mod copy;
 mod device;
+mod dims;
 mod door;
 mod error;
 pub mod layout;

@@ -287,28 +287,30 @@ fn is_meta(views: &[&View]) -> bool {
     views.iter().any(|v| v.storage.0.device == Device::Meta)
 }
 
+/// Locked storages; few operands need no allocation.
 type Guards<'a> = SmallVec<[(*const StorageImpl, Guard<'a>); 4]>;
 
 /// Locks each storage once, in the order of addresses, so that two calls never wait for each other.
 fn lock_all<'a>(outs: &[&'a View], ins: &[&'a View]) -> Guards<'a> {
-    let mut wanted: SmallVec<[(&'a StorageImpl, bool); 8]> = SmallVec::new();
+    let mut wanted: SmallVec<[(&'a StorageImpl, bool); 4]> = SmallVec::new();
     for (views, writes) in [(outs, true), (ins, false)] {
         for view in views {
             let storage: &StorageImpl = &view.storage.0;
-            match wanted.iter_mut().find(|(s, _)| std::ptr::eq(*s, storage)) {
-                Some((_, w)) => *w |= writes,
-                None => wanted.push((storage, writes)),
+            let mut at = 0;
+            while at < wanted.len() && std::ptr::from_ref(wanted[at].0) < std::ptr::from_ref(storage) {
+                at += 1;
+            }
+            match wanted.get_mut(at) {
+                Some((s, w)) if std::ptr::eq(*s, storage) => *w |= writes,
+                _ => wanted.insert(at, (storage, writes)),
             }
         }
     }
-    if wanted.len() > 1 {
-        wanted.sort_unstable_by_key(|(s, _)| std::ptr::from_ref(*s));
+    let mut guards = Guards::new();
+    for &(s, writes) in &wanted {
+        guards.push((s, if writes { Guard::Write(write(&s.bytes)) } else { Guard::Read(read(&s.bytes)) }));
     }
-    let lock = |(s, writes): (&'a StorageImpl, bool)| {
-        let guard = if writes { Guard::Write(write(&s.bytes)) } else { Guard::Read(read(&s.bytes)) };
-        (std::ptr::from_ref(s), guard)
-    };
-    wanted.into_iter().map(lock).collect()
+    guards
 }
 
 fn raw<'a>(view: &'a View, guards: &Guards<'_>) -> Raw<'a> {

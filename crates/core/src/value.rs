@@ -314,7 +314,7 @@ returns_tuple!(A, B, C, D, E);
 
 /// A list of integers where PyTorch also takes a single one: `2`, `[2, 3]`, a slice or a vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IntList(SmallVec<[i64; 5]>);
+pub struct IntList(crate::dims::Dims);
 
 impl std::ops::Deref for IntList {
     type Target = [i64];
@@ -325,25 +325,25 @@ impl std::ops::Deref for IntList {
 
 impl From<i64> for IntList {
     fn from(x: i64) -> Self {
-        IntList(smallvec::smallvec![x])
+        IntList(crate::dims::Dims::from_elem(x, 1))
     }
 }
 
 impl<const N: usize> From<[i64; N]> for IntList {
     fn from(x: [i64; N]) -> Self {
-        IntList(SmallVec::from_slice(&x))
+        IntList(x.into())
     }
 }
 
 impl<const N: usize> From<&[i64; N]> for IntList {
     fn from(x: &[i64; N]) -> Self {
-        IntList(SmallVec::from_slice(x))
+        IntList(crate::dims::Dims::from_slice(x))
     }
 }
 
 impl From<&[i64]> for IntList {
     fn from(x: &[i64]) -> Self {
-        IntList(SmallVec::from_slice(x))
+        IntList(crate::dims::Dims::from_slice(x))
     }
 }
 
@@ -355,7 +355,7 @@ impl From<Vec<i64>> for IntList {
 
 impl From<&Vec<i64>> for IntList {
     fn from(x: &Vec<i64>) -> Self {
-        IntList(SmallVec::from_slice(x))
+        IntList(crate::dims::Dims::from_slice(x))
     }
 }
 
