@@ -19,7 +19,8 @@ use crate::{Device, Result, Scalar, bail};
 pub struct Tensor(pub(crate) Arc<TensorImpl>);
 
 pub(crate) struct TensorImpl {
-    dtype: DType,
+    /// Mirrors that of `view`, so that it is read without a lock; changes only in `set_data`.
+    dtype: AtomicU8,
     device: Device,
     view: RwLock<View>,
     /// A version counter of its own (`.data`); else the storage's counts.
@@ -63,7 +64,7 @@ impl Tensor {
     fn build(view: View, base: Option<Tensor>, own_version: Option<Arc<AtomicU64>>, wrapped: bool) -> Tensor {
         let creation = if crate::modes::is_inference() { Creation::Inference } else { Creation::Default };
         Tensor(Arc::new(TensorImpl {
-            dtype: view.dtype,
+            dtype: AtomicU8::new(view.dtype as u8),
             device: view.storage.device(),
             view: RwLock::new(view),
             own_version,
@@ -174,7 +175,7 @@ impl Tensor {
 
     fn store_scalar(&self, value: Scalar) {
         use cresset_kernels::dtype::{C32, bf16, f16};
-        match self.0.dtype {
+        match self.dtype() {
             DType::Bool => self.write_from(&[value.to_bool()]),
             DType::U8 => self.write_from(&[value.to_i64() as u8]),
             DType::I8 => self.write_from(&[value.to_i64() as i8]),
@@ -215,6 +216,9 @@ impl Tensor {
             bail!(NotImplemented, "Cannot copy out of meta tensor; no data!");
         }
         let dense = if self.is_contiguous() { self.raw() } else { crate::copy::contiguous_copy(self)?.raw() };
+        if dense.dtype != T::DTYPE {
+            bail!("to_vec: the tensor's data was replaced meanwhile");
+        }
         let n = dense.layout.numel();
         Ok(access([], [&dense], |[], [x]| {
             let mut v = Vec::with_capacity(n);
@@ -256,7 +260,7 @@ impl Tensor {
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        self.0.dtype
+        DType::ALL[self.0.dtype.load(Ordering::Relaxed) as usize]
     }
 
     /// The device.
@@ -424,6 +428,29 @@ impl Tensor {
         let mut view = self.0.view.write().unwrap_or_else(PoisonError::into_inner);
         view.storage = storage;
         view.layout = layout;
+        Ok(())
+    }
+
+    /// Makes this tensor hold the elements of `other`, as assigning to `tensor.data` in PyTorch: shape and dtype may
+    /// change, every handle sees it, and history and gradients are left alone.
+    ///
+    /// # Errors
+    /// `Runtime` for a view, and when the devices differ.
+    pub fn set_data(&self, other: &Tensor) -> Result<()> {
+        if self.base().is_some() || self.device() != other.device() {
+            bail!(
+                "Attempted to call `variable.set_data(tensor)`, but `variable` and `tensor` have incompatible tensor type."
+            );
+        }
+        let data = other.raw();
+        let mut view = self.0.view.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.dtype.store(data.dtype as u8, Ordering::Relaxed);
+        *view = data;
+        drop(view);
+        // The accumulator knows the former shape and dtype.
+        if let Some(meta) = self.autograd_mut().as_mut() {
+            meta.accumulator = Weak::new();
+        }
         Ok(())
     }
 

@@ -1,0 +1,215 @@
+//! Modules that hold modules or parameters: `Sequential`, lists and dictionaries.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cresset_core::{Result, Tensor};
+
+use super::{Forward, Layer, Module, Parameter, Visitor};
+
+/// Layers that run one after the other, as `torch.nn.Sequential`; named `0`, `1`, … unless names are given.
+///
+/// The macro [`sequential!`](crate::sequential) lists them.
+#[derive(Clone, Debug, Default)]
+pub struct Sequential {
+    layers: Vec<(String, Arc<dyn Layer>)>,
+}
+
+impl Sequential {
+    /// Without layers: the output is the input.
+    pub fn new() -> Sequential {
+        Sequential::default()
+    }
+
+    /// Adds a layer at the end, named by its position.
+    #[must_use]
+    pub fn push(self, layer: impl Layer + 'static) -> Sequential {
+        let name = self.layers.len().to_string();
+        self.push_named(name, layer)
+    }
+
+    /// Adds a layer at the end under a name; a name that is taken has its layer replaced.
+    #[must_use]
+    pub fn push_named(mut self, name: impl Into<String>, layer: impl Layer + 'static) -> Sequential {
+        let (name, layer): (String, Arc<dyn Layer>) = (name.into(), Arc::new(layer));
+        match self.layers.iter_mut().find(|(n, _)| *n == name) {
+            Some(entry) => entry.1 = layer,
+            None => self.layers.push((name, layer)),
+        }
+        self
+    }
+
+    /// The layer at that position.
+    pub fn get(&self, index: usize) -> Option<&dyn Layer> {
+        self.layers.get(index).map(|(_, layer)| &**layer)
+    }
+
+    /// Number of layers.
+    pub fn len(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// The layers in order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Layer> {
+        self.layers.iter().map(|(_, layer)| &**layer)
+    }
+}
+
+impl Module for Sequential {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
+        for (name, layer) in &self.layers {
+            visitor.children.push((name.clone(), layer));
+        }
+    }
+
+    fn name(&self) -> String {
+        "Sequential".into()
+    }
+}
+
+impl Forward for Sequential {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let mut x = input.clone();
+        for (_, layer) in &self.layers {
+            x = layer.forward(&x)?;
+        }
+        Ok(x)
+    }
+}
+
+impl fmt::Display for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.repr())
+    }
+}
+
+/// A [`Sequential`](crate::Sequential) of the listed layers.
+#[macro_export]
+macro_rules! sequential {
+    ($($layer:expr),* $(,)?) => { $crate::Sequential::new()$(.push($layer))* };
+}
+
+/// A list of modules is PyTorch's `ModuleList`: its members are named `0`, `1`, ….
+impl<M: Module> Module for Vec<M> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
+        for (i, module) in self.iter().enumerate() {
+            visitor.children.push((i.to_string(), module));
+        }
+    }
+
+    fn name(&self) -> String {
+        "ModuleList".into()
+    }
+
+    fn is_list(&self) -> bool {
+        true
+    }
+}
+
+/// Modules by name, in the order of insertion, as `torch.nn.ModuleDict`.
+#[derive(Clone, Debug)]
+pub struct ModuleDict<M>(Vec<(String, M)>);
+
+impl<M> ModuleDict<M> {
+    /// The module of that name.
+    pub fn get(&self, name: &str) -> Option<&M> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, m)| m)
+    }
+
+    /// Adds a module, or replaces that of the same name.
+    pub fn insert(&mut self, name: impl Into<String>, module: M) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, m)) => *m = module,
+            None => self.0.push((name, module)),
+        }
+    }
+
+    /// The modules with their names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &M)> {
+        self.0.iter().map(|(n, m)| (n.as_str(), m))
+    }
+}
+
+impl<M> Default for ModuleDict<M> {
+    fn default() -> Self {
+        ModuleDict(Vec::new())
+    }
+}
+
+impl<N: Into<String>, M> FromIterator<(N, M)> for ModuleDict<M> {
+    fn from_iter<I: IntoIterator<Item = (N, M)>>(entries: I) -> Self {
+        let mut dict = ModuleDict::default();
+        entries.into_iter().for_each(|(name, module)| dict.insert(name, module));
+        dict
+    }
+}
+
+impl<M: Module> Module for ModuleDict<M> {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
+        for (name, module) in &self.0 {
+            visitor.children.push((name.clone(), module));
+        }
+    }
+
+    fn name(&self) -> String {
+        "ModuleDict".into()
+    }
+}
+
+/// Parameters named `0`, `1`, …, as `torch.nn.ParameterList`.
+#[derive(Clone, Debug, Default)]
+pub struct ParameterList(pub Vec<Parameter>);
+
+impl Module for ParameterList {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
+        for (i, parameter) in self.0.iter().enumerate() {
+            visitor.parameters.push((i.to_string(), parameter));
+        }
+    }
+
+    fn name(&self) -> String {
+        "ParameterList".into()
+    }
+
+    fn extra_repr(&self) -> String {
+        let line = |(i, p): (usize, &Parameter)| format!("  ({i}): {}", describe(p));
+        self.0.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Parameters by name, in the order of insertion, as `torch.nn.ParameterDict`.
+#[derive(Clone, Debug, Default)]
+pub struct ParameterDict(pub Vec<(String, Parameter)>);
+
+impl ParameterDict {
+    /// The parameter of that name.
+    pub fn get(&self, name: &str) -> Option<&Parameter> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, p)| p)
+    }
+}
+
+impl Module for ParameterDict {
+    fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
+        visitor.parameters.extend(self.0.iter().map(|(name, parameter)| (name.clone(), parameter)));
+    }
+
+    fn name(&self) -> String {
+        "ParameterDict".into()
+    }
+
+    fn extra_repr(&self) -> String {
+        let line = |(name, p): &(String, Parameter)| format!("  ({name}): {}", describe(p));
+        self.0.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn describe(p: &Parameter) -> String {
+    let sizes: Vec<String> = p.sizes().iter().map(i64::to_string).collect();
+    format!("Parameter containing: [torch.{} of size {}]", p.dtype().name(), sizes.join("x"))
+}

@@ -1,0 +1,43 @@
+//! The call of a module that takes one tensor and returns one.
+
+use std::sync::Arc;
+
+use cresset_core::{Result, Tensor};
+
+use super::Module;
+
+/// A computation from one tensor to one tensor.
+///
+/// It is apart from [`Module`] because recurrent and attention layers have other signatures; those have a `forward` of
+/// their own.
+pub trait Forward {
+    /// Computes the output.
+    ///
+    /// # Errors
+    /// As the type says; wrong shapes have PyTorch's text.
+    fn forward(&self, input: &Tensor) -> Result<Tensor>;
+}
+
+/// A module that goes into a [`Sequential`](super::Sequential).
+pub trait Layer: Module + Forward + std::fmt::Debug {}
+
+impl<T: Module + Forward + std::fmt::Debug + ?Sized> Layer for T {}
+
+impl<T: Forward + ?Sized> Forward for Box<T> {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        (**self).forward(input)
+    }
+}
+
+impl<T: Forward + ?Sized> Forward for Arc<T> {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        (**self).forward(input)
+    }
+}
+
+impl<T: Forward> Forward for Option<T> {
+    /// `None` passes the input through.
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        self.as_ref().map_or_else(|| Ok(input.clone()), |layer| layer.forward(input))
+    }
+}

@@ -1,0 +1,112 @@
+//! What a module holds besides other modules: parameters, buffers, and whether it trains.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cresset_core::{Result, Tensor};
+
+/// A tensor that is trained, as `torch.nn.Parameter`: it requires gradients and is found by the module that holds it.
+///
+/// It is used as the tensor that it is. Clones are the same parameter.
+#[derive(Clone, Debug)]
+pub struct Parameter(Tensor);
+
+impl Parameter {
+    /// A parameter with the elements of `data`; it requires gradients if its dtype can have them.
+    ///
+    /// # Errors
+    /// `Runtime` when `data` has a history and therefore is not a leaf.
+    pub fn new(data: Tensor) -> Result<Parameter> {
+        let on = data.is_floating_point() || data.is_complex();
+        data.set_requires_grad(on)?;
+        Ok(Parameter(data))
+    }
+}
+
+impl Deref for Parameter {
+    type Target = Tensor;
+    fn deref(&self) -> &Tensor {
+        &self.0
+    }
+}
+
+/// A tensor that belongs to a module's state but is not trained, such as running statistics.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    tensor: Tensor,
+    persistent: bool,
+    optional: bool,
+}
+
+impl Buffer {
+    /// A buffer that is part of the `state_dict`.
+    pub fn new(tensor: Tensor) -> Buffer {
+        Buffer { tensor, persistent: true, optional: false }
+    }
+
+    /// A buffer that moves with the module but is not part of the `state_dict`.
+    pub fn transient(tensor: Tensor) -> Buffer {
+        Buffer { tensor, persistent: false, optional: false }
+    }
+
+    /// A buffer that older files lack: when they are loaded it keeps its value.
+    pub fn optional(tensor: Tensor) -> Buffer {
+        Buffer { tensor, persistent: true, optional: true }
+    }
+
+    /// Whether it is part of the `state_dict`.
+    pub fn is_persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// Whether a `state_dict` without it is complete.
+    pub fn is_optional(&self) -> bool {
+        self.optional
+    }
+}
+
+impl Deref for Buffer {
+    type Target = Tensor;
+    fn deref(&self) -> &Tensor {
+        &self.tensor
+    }
+}
+
+/// Whether a module is in training mode; `train` and `eval` of any module above it set it.
+pub struct Training(AtomicBool);
+
+impl Training {
+    /// In training mode.
+    pub fn new() -> Training {
+        Training(AtomicBool::new(true))
+    }
+
+    /// Whether it is in training mode.
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Switches training mode on or off.
+    pub fn set(&self, on: bool) {
+        self.0.store(on, Ordering::Relaxed);
+    }
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Training::new()
+    }
+}
+
+impl Clone for Training {
+    fn clone(&self) -> Self {
+        Training(AtomicBool::new(self.is_on()))
+    }
+}
+
+impl fmt::Debug for Training {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.is_on())
+    }
+}

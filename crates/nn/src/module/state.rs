@@ -1,0 +1,184 @@
+//! `state_dict`: the tensors of a module by name, read and loaded.
+
+use std::ops::Deref;
+
+use cresset_core::{DType, Error, Result, Tensor, bail, no_grad};
+
+use super::{Module, detached, walk};
+
+/// Tensors by name, in order.
+#[derive(Clone, Debug, Default)]
+pub struct StateDict(Vec<(String, Tensor)>);
+
+impl StateDict {
+    /// An empty one.
+    pub fn new() -> StateDict {
+        StateDict::default()
+    }
+
+    /// The tensor of that name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, t)| t)
+    }
+
+    /// Adds a tensor, or replaces that of the same name.
+    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, t)) => *t = tensor,
+            None => self.0.push((name, tensor)),
+        }
+    }
+
+    /// Takes a tensor out.
+    pub fn remove(&mut self, name: &str) -> Option<Tensor> {
+        let i = self.0.iter().position(|(n, _)| n == name)?;
+        Some(self.0.remove(i).1)
+    }
+
+    /// The names, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(n, _)| n.as_str())
+    }
+
+    /// The entries, owned.
+    pub fn into_entries(self) -> Vec<(String, Tensor)> {
+        self.0
+    }
+}
+
+impl Deref for StateDict {
+    type Target = [(String, Tensor)];
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl FromIterator<(String, Tensor)> for StateDict {
+    fn from_iter<I: IntoIterator<Item = (String, Tensor)>>(entries: I) -> Self {
+        let mut state = StateDict::new();
+        entries.into_iter().for_each(|(name, tensor)| state.insert(name, tensor));
+        state
+    }
+}
+
+/// Names in which a state and a module differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncompatibleKeys {
+    /// Names of the module that the state lacks.
+    pub missing: Vec<String>,
+    /// Names of the state that the module lacks.
+    pub unexpected: Vec<String>,
+}
+
+/// A place in the module for one tensor of a state.
+struct Slot {
+    name: String,
+    tensor: Tensor,
+    optional: bool,
+}
+
+fn slots<M: Module + ?Sized>(module: &M) -> Vec<Slot> {
+    let mut slots = Vec::new();
+    walk(module, "", &mut |prefix, fields| {
+        for (name, p) in &fields.parameters {
+            slots.push(Slot { name: format!("{prefix}{name}"), tensor: Tensor::clone(p), optional: false });
+        }
+        for (name, b) in fields.buffers.iter().filter(|(_, b)| b.is_persistent()) {
+            slots.push(Slot { name: format!("{prefix}{name}"), tensor: Tensor::clone(b), optional: b.is_optional() });
+        }
+    });
+    slots
+}
+
+pub(super) fn state_dict<M: Module + ?Sized>(module: &M) -> StateDict {
+    slots(module).into_iter().map(|slot| (slot.name, detached(&slot.tensor))).collect()
+}
+
+pub(super) fn load_state_dict<M: Module + ?Sized>(module: &M, state: &StateDict, strict: bool) -> Result<IncompatibleKeys> {
+    let slots = slots(module);
+    let mut keys = IncompatibleKeys::default();
+    let mut messages = Vec::new();
+    let mut copies = Vec::new();
+    for slot in &slots {
+        match state.get(&slot.name) {
+            Some(tensor) => match fitting(slot, tensor)? {
+                Ok(tensor) => copies.push((slot, tensor)),
+                Err(message) => messages.push(message),
+            },
+            None if !slot.optional => keys.missing.push(slot.name.clone()),
+            None => {}
+        }
+    }
+    let known = |name: &&str| slots.iter().any(|s| s.name == *name);
+    keys.unexpected = state.keys().filter(|name| !known(name)).map(String::from).collect();
+    if strict {
+        complain(&mut messages, "Unexpected", &keys.unexpected);
+        complain(&mut messages, "Missing", &keys.missing);
+    }
+    if !messages.is_empty() {
+        bail!("Error(s) in loading state_dict for {}:\n\t{}", module.name(), messages.join("\n\t"));
+    }
+    let _guard = no_grad();
+    for (slot, tensor) in copies {
+        slot.tensor.copy_(&tensor).map_err(|e| e.context(&slot.name))?;
+    }
+    Ok(keys)
+}
+
+/// The tensor if it can be copied into the slot, else what is wrong with it.
+fn fitting(slot: &Slot, tensor: &Tensor) -> Result<Result<Tensor, String>> {
+    let (have, want) = (tensor.sizes(), slot.tensor.sizes());
+    if have == want {
+        return Ok(Ok(tensor.clone()));
+    }
+    // Numbers were saved with one dimension before PyTorch 0.4.
+    if want.is_empty() && have.as_slice() == [1] {
+        return Ok(Ok(Tensor::scalar(tensor.item()?, tensor.dtype())?));
+    }
+    Ok(Err(format!(
+        "size mismatch for {}: copying a param with shape {} from checkpoint, the shape in current model is {}.",
+        slot.name,
+        torch_size(&have),
+        torch_size(&want)
+    )))
+}
+
+fn complain(messages: &mut Vec<String>, what: &str, keys: &[String]) {
+    if !keys.is_empty() {
+        let names: Vec<String> = keys.iter().map(|k| format!("\"{k}\"")).collect();
+        messages.insert(0, format!("{what} key(s) in state_dict: {}. ", names.join(", ")));
+    }
+}
+
+/// A shape as PyTorch prints it: `torch.Size([2, 3])`.
+pub(crate) fn torch_size(sizes: &[i64]) -> String {
+    format!("torch.Size({sizes:?})")
+}
+
+pub(super) fn to_dtype<M: Module + ?Sized>(module: &M, dtype: DType) -> Result<()> {
+    if !dtype.is_floating_point() && !dtype.is_complex() {
+        let text = "nn.Module.to only accepts floating point or complex dtypes, but got desired dtype=torch.";
+        return Err(Error::type_error(format!("{text}{}", dtype.name())));
+    }
+    let _guard = no_grad();
+    let mut tensors: Vec<Tensor> = module.parameters().iter().map(|p| Tensor::clone(p)).collect();
+    tensors.extend(module.buffers().iter().map(|b| Tensor::clone(b)));
+    for t in tensors.iter().filter(|t| t.is_floating_point() || t.is_complex()) {
+        convert(t, dtype)?;
+    }
+    Ok(())
+}
+
+fn convert(t: &Tensor, dtype: DType) -> Result<()> {
+    if t.dtype() == dtype {
+        return Ok(());
+    }
+    let grad = t.grad();
+    t.set_grad(None)?;
+    t.set_data(&t.detach().to_dtype(dtype)?)?;
+    match grad {
+        Some(g) => t.set_grad(Some(g.to_dtype(dtype)?)),
+        None => Ok(()),
+    }
+}
