@@ -15,5 +15,11 @@ pub mod math;
 pub mod parallel;
 pub mod random;
 pub mod reduce;
+<<<<<<< HEAD
 pub mod pointwise;
+=======
+pub mod scan;
+pub mod softmax;
+pub mod sort;
+>>>>>>> 8bbff41 (kernels: running sums, sorting, selecting, searching)
 pub mod strided;
