@@ -25,13 +25,7 @@ pub trait Compute: Element + Default {
     ///
     /// # Safety
     /// As [`Compute::gather`]; nobody writes the elements while the slice lives.
-    unsafe fn view(
-        src: *const u8,
-        dtype: DType,
-        stride: isize,
-        n: usize,
-        buf: &mut [Self],
-    ) -> &[Self] {
+    unsafe fn view(src: *const u8, dtype: DType, stride: isize, n: usize, buf: &mut [Self]) -> &[Self] {
         if dtype == Self::DTYPE && stride == 1 {
             // SAFETY: the caller vouches for `n` elements of this type.
             return unsafe { std::slice::from_raw_parts(src.cast::<Self>(), n) };
@@ -211,13 +205,7 @@ impl Compute for u8 {
         unsafe { i64::scatter(dst, dtype, stride, &wide) }
     }
 
-    unsafe fn view(
-        src: *const u8,
-        dtype: DType,
-        stride: isize,
-        n: usize,
-        buf: &mut [Self],
-    ) -> &[Self] {
+    unsafe fn view(src: *const u8, dtype: DType, stride: isize, n: usize, buf: &mut [Self]) -> &[Self] {
         if dtype == DType::Bool && stride == 1 {
             // SAFETY: the caller vouches for `n` elements; a `bool` is a byte of 0 or 1.
             return unsafe { std::slice::from_raw_parts(src, n) };

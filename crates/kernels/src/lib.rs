@@ -12,14 +12,14 @@ pub mod gemm;
 pub mod index;
 pub mod isa;
 pub mod math;
+pub mod norm;
 pub mod parallel;
+mod parts;
+pub mod pointwise;
+pub mod pool;
 pub mod random;
 pub mod reduce;
-<<<<<<< HEAD
-pub mod pointwise;
-=======
 pub mod scan;
 pub mod softmax;
 pub mod sort;
->>>>>>> 8bbff41 (kernels: running sums, sorting, selecting, searching)
 pub mod strided;
