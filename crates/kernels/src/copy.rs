@@ -2,9 +2,10 @@
 
 use crate::cast::converter;
 use crate::dtype::DType;
-use crate::parallel::for_ranges;
-use crate::pointwise::{GRAIN, Number};
+use crate::parallel::{for_ranges, for_tasks};
+use crate::pointwise::{GRAIN, Number, STREAM};
 use crate::strided::{Operand, Plan, for_each_run};
+use crate::transpose::{Rows, transpose};
 
 /// Copies `src` to `out`, converting the elements.
 ///
@@ -22,11 +23,62 @@ pub unsafe fn copy(sizes: &[i64], out: Operand, src: Operand) {
         });
         return;
     }
+    if out.dtype == src.dtype
+        && let Some(turn) = Turn::of(&plan, size)
+    {
+        // SAFETY: the caller's promise.
+        return unsafe { turn.run(&plan) };
+    }
     let convert = converter(src.dtype, out.dtype);
-    for_each_run(sizes, &[out, src], GRAIN, |[dst, src], strides, n| {
-        // SAFETY: a run of elements that the caller vouches for.
-        unsafe { convert(dst, strides[0], src, strides[1], n) }
+    let strides = plan.dims()[0].strides;
+    for_ranges(plan.total(), GRAIN, |range| {
+        plan.runs(range, |[dst, src], n| {
+            // SAFETY: a run of elements that the caller vouches for.
+            unsafe { convert(dst, strides[0], src, strides[1], n) }
+        });
     });
+}
+
+/// Rows of a transposed copy that one task moves: few enough for their pages to stay in the translation cache.
+const TURN_ROWS: usize = 256;
+
+/// A copy whose sides are contiguous along different dimensions.
+struct Turn {
+    size: usize,
+    /// The dimension of the plan along which the source is contiguous; the target is along dimension 0.
+    dim: usize,
+}
+
+impl Turn {
+    fn of(plan: &Plan<2>, size: usize) -> Option<Turn> {
+        let dims = plan.dims();
+        let along = |d: usize, operand: usize| dims[d].strides[operand] == size as isize;
+        let dim = (1..dims.len()).find(|&d| along(d, 1))?;
+        let turned = along(0, 0) && dims[0].size >= 8 && dims[dim].size >= 8;
+        turned.then_some(Turn { size, dim })
+    }
+
+    /// # Safety
+    /// As [`copy`], for the plan of its operands.
+    unsafe fn run(&self, plan: &Plan<2>) {
+        let (cols, rows) = (plan.dims()[0], plan.dims()[self.dim]);
+        let pieces = rows.size.div_ceil(TURN_ROWS);
+        let outer: usize = plan.total() / (cols.size * rows.size);
+        let stream = plan.total() * self.size >= STREAM;
+        for_tasks_of(outer * pieces, TURN_ROWS.min(rows.size) * cols.size, |task| {
+            let start = task % pieces * TURN_ROWS;
+            let [dst, src] = plan.matrix(self.dim, task / pieces);
+            let dst = Rows { ptr: dst, stride: rows.strides[0] }.at(start, 0);
+            let src = Rows { ptr: src, stride: cols.strides[1] }.at(0, start * self.size);
+            // SAFETY: rows `start..` of one matrix of the copy.
+            unsafe { transpose(self.size, dst, src, TURN_ROWS.min(rows.size - start), cols.size, stream) };
+        });
+    }
+}
+
+/// [`for_tasks`], on the caller alone if all of them together are not worth a thread.
+fn for_tasks_of(tasks: usize, elements: usize, f: impl Fn(usize) + Sync) {
+    if tasks * elements <= GRAIN { (0..tasks).for_each(f) } else { for_tasks(tasks, f) }
 }
 
 /// Writes `value`, converted to the type of `out`, to every element.

@@ -159,6 +159,17 @@ impl<const N: usize> Plan<N> {
         &self.dims
     }
 
+    /// The addresses at matrix number `linear` of those that dimensions `0` and `dim` span.
+    pub(crate) fn matrix(&self, dim: usize, mut linear: usize) -> [*mut u8; N] {
+        let mut ptrs = self.bases;
+        for (_, outer) in self.dims.iter().enumerate().filter(|(d, _)| *d != 0 && *d != dim) {
+            let index = (linear % outer.size) as isize;
+            linear /= outer.size;
+            ptrs = std::array::from_fn(|i| ptrs[i].wrapping_offset(index * outer.strides[i]));
+        }
+        ptrs
+    }
+
     /// Whether the operand's elements, in the order of the loop, lie one after another.
     pub(crate) fn is_flat(&self, operand: usize, element: usize) -> bool {
         let mut expected = element as isize;

@@ -1,6 +1,6 @@
 //! The general case of [`run`](super::run): operands that need converting, gathering or scattering.
 
-use super::Loop;
+use super::{Loop, panels};
 use crate::cast::{Convert, converter};
 use crate::dtype::DType;
 use crate::parallel::for_ranges;
@@ -9,13 +9,13 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Elements of a block: buffers of this many elements stay in the first-level cache.
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 
 /// Rows at least this long are walked one at a time, so that operands can be used in place within a row.
-const ROW: usize = 96;
+pub(super) const ROW: usize = 96;
 
 /// Outputs of at least so many bytes bypass the caches: they would evict everything and not stay themselves.
-pub(super) const STREAM: usize = 24 << 20;
+pub(crate) const STREAM: usize = 24 << 20;
 
 /// One block of one operand, in the type that the kernel computes in.
 #[repr(align(64))]
@@ -56,6 +56,10 @@ pub(super) unsafe fn run<const N: usize>(
     kernel: Loop<N>,
 ) {
     let plan = Plan::new(sizes, operands);
+    // SAFETY: the caller's promise.
+    if unsafe { panels::run(&plan, operands, compute, kernel) } {
+        return;
+    }
     let by_rows = plan.dims().len() == 1 || plan.dims()[0].size >= ROW;
     let types = operands.map(|o| o.dtype);
     let access = std::array::from_fn(|i| access(&plan, operands, i, compute[i], by_rows, sizes));
@@ -124,7 +128,13 @@ impl<const N: usize> Job<'_, N> {
                 // SAFETY: one element is converted into the buffer, then repeated there.
                 unsafe {
                     converter(self.types[i], self.compute[i])(buffer, element, self.plan.bases()[i], 0, 1);
-                    converter(self.compute[i], self.compute[i])(buffer.offset(element), element, buffer, 0, n - 1);
+                    converter(self.compute[i], self.compute[i])(
+                        buffer.offset(element),
+                        element,
+                        buffer,
+                        0,
+                        n - 1,
+                    );
                 }
             }
         }
@@ -199,7 +209,7 @@ impl<const N: usize> Job<'_, N> {
 /// # Safety
 /// As [`std::ptr::copy_nonoverlapping`]; `src` is aligned to 64 bytes.
 #[cfg(target_arch = "x86_64")]
-pub(crate) unsafe fn stream(dst: *mut u8, src: *const u8, bytes: usize) {
+unsafe fn stream(dst: *mut u8, src: *const u8, bytes: usize) {
     use std::arch::x86_64::{__m128i, _mm_load_si128, _mm_sfence, _mm_stream_si128};
     if !dst.addr().is_multiple_of(16) {
         // SAFETY: the caller's promise.
@@ -221,7 +231,7 @@ pub(crate) unsafe fn stream(dst: *mut u8, src: *const u8, bytes: usize) {
 /// # Safety
 /// As [`std::ptr::copy_nonoverlapping`].
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) unsafe fn stream(dst: *mut u8, src: *const u8, bytes: usize) {
+unsafe fn stream(dst: *mut u8, src: *const u8, bytes: usize) {
     // SAFETY: the caller's promise.
     unsafe { std::ptr::copy_nonoverlapping(src, dst, bytes) }
 }

@@ -49,4 +49,17 @@ pub(super) fn call2<A: Copy, R>(
     }
 }
 
+/// `out[i] = f(a[i], b[i], c[i])`, compiled once.
+pub(super) fn call3<A: Copy, R>(
+    out: &mut [std::mem::MaybeUninit<R>],
+    a: &[A],
+    b: &[A],
+    c: &[A],
+    f: impl Fn(A, A, A) -> R,
+) {
+    for (((o, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
+        o.write(f(*a, *b, *c));
+    }
+}
+
 pub(super) use {map1, map2};

@@ -8,18 +8,27 @@
 //! A loop sees its output and inputs as separate slices. An operand that is also the output (in-place operations) is
 //! therefore read through a buffer.
 
+mod activation;
 mod binary;
 mod binary_complex;
 mod binary_int;
 mod blocks;
+mod compare;
 mod loops;
+mod panels;
+mod ternary;
 mod unary;
 mod unary_complex;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use blocks::STREAM;
+
+pub use activation::{Activation, ActivationGrad, activation, activation_grad};
 pub use binary::{Binary, Number, binary};
+pub use compare::{Compare, Test, compare, test};
+pub use ternary::{Ternary, select, ternary};
 pub use unary::{Unary, unary};
 
 use crate::dtype::{DType, Element};
@@ -58,7 +67,7 @@ pub(crate) unsafe fn run<const N: usize>(
         return;
     }
     let in_place = operands[1..].iter().any(|o| o.ptr == operands[0].ptr);
-    if in_place || total * compute[0].size() >= blocks::STREAM || !(0..N).all(direct) {
+    if in_place || total * compute[0].size() >= STREAM || !(0..N).all(direct) {
         // SAFETY: the caller's promise.
         return unsafe { blocks::run(sizes, &operands, compute, grain, kernel) };
     }

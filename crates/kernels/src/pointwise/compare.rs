@@ -1,0 +1,185 @@
+//! Elementwise questions about one or two tensors: the answers are `bool`.
+
+use super::loops::{call1, call2, map1, map2};
+use super::{GRAIN, Unsupported, input, output, run};
+use crate::cast::Source;
+use crate::dtype::{C32, C64, DType};
+use crate::math::Real;
+use crate::strided::Operand;
+use std::mem::MaybeUninit;
+
+/// A comparison or logical connection of two tensors, named as PyTorch's operator.
+#[allow(missing_docs)] // names are PyTorch's
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    LogicalAnd,
+    LogicalOr,
+    LogicalXor,
+}
+
+/// A property of single elements, named as PyTorch's operator.
+#[allow(missing_docs)] // names are PyTorch's
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Test {
+    IsNan,
+    IsInf,
+    IsFinite,
+    IsPosInf,
+    IsNegInf,
+    Signbit,
+    LogicalNot,
+}
+
+/// Compares elementwise: loads `a` and `b` as `compute`, stores `bool`, converted to the type of `out`.
+///
+/// # Errors
+/// `Unsupported` for an order of complex numbers; nothing is written then.
+///
+/// # Safety
+/// As [`binary`](super::binary).
+pub unsafe fn compare(
+    op: Compare,
+    compute: DType,
+    sizes: &[i64],
+    out: Operand,
+    a: Operand,
+    b: Operand,
+) -> Result<(), Unsupported> {
+    macro_rules! with {
+        ($T:ty, $f:expr) => {{
+            $f(op, &mut [], &[], &[])?;
+            let kernel = |p: [*mut u8; 3], n: usize| {
+                // SAFETY: `run` passes `n` elements of the types below.
+                let (out, a, b) = unsafe { (output::<bool>(p[0], n), input::<$T>(p[1], n), input::<$T>(p[2], n)) };
+                let _ = $f(op, out, a, b);
+            };
+            // SAFETY: the caller's promise.
+            unsafe { run(sizes, [out, a, b], [DType::Bool, compute, compute], GRAIN, &kernel) }
+        }};
+    }
+    match compute {
+        DType::F32 => with!(f32, ordered::<f32>),
+        DType::F64 => with!(f64, ordered::<f64>),
+        DType::I64 => with!(i64, ordered::<i64>),
+        DType::Bool => with!(bool, ordered::<bool>),
+        DType::Complex64 => with!(C32, unordered::<C32>),
+        DType::Complex128 => with!(C64, unordered::<C64>),
+        _ => return Err(Unsupported),
+    }
+    Ok(())
+}
+
+/// A type whose values are ordered.
+trait Ordered: Source + PartialOrd {}
+impl<T: Source + PartialOrd> Ordered for T {}
+
+type Answers<'a> = &'a mut [MaybeUninit<bool>];
+
+fn ordered<T: Ordered>(op: Compare, out: Answers, a: &[T], b: &[T]) -> Result<(), Unsupported> {
+    macro_rules! each {
+        (|$x:ident, $y:ident| $e:expr) => { map2!(T: Ordered => bool; out, a, b, (), |$x, $y| $e) };
+    }
+    match op {
+        Compare::Lt => each!(|x, y| x < y),
+        Compare::Le => each!(|x, y| x <= y),
+        Compare::Gt => each!(|x, y| x > y),
+        Compare::Ge => each!(|x, y| x >= y),
+        _ => return unordered(op, out, a, b),
+    }
+    Ok(())
+}
+
+fn unordered<T: Source>(op: Compare, out: Answers, a: &[T], b: &[T]) -> Result<(), Unsupported> {
+    macro_rules! each {
+        (|$x:ident, $y:ident| $e:expr) => { map2!(T: Source => bool; out, a, b, (), |$x, $y| $e) };
+    }
+    match op {
+        Compare::Eq => each!(|x, y| x == y),
+        Compare::Ne => each!(|x, y| x != y),
+        Compare::LogicalAnd => call2(out, a, b, |x, y| x.to_bool() & y.to_bool()),
+        Compare::LogicalOr => call2(out, a, b, |x, y| x.to_bool() | y.to_bool()),
+        Compare::LogicalXor => call2(out, a, b, |x, y| x.to_bool() ^ y.to_bool()),
+        _ => return Err(Unsupported),
+    }
+    Ok(())
+}
+
+/// Tests elementwise: loads `a` as `compute`, stores `bool`, converted to the type of `out`.
+///
+/// # Errors
+/// `Unsupported` for the signs of complex numbers; nothing is written then.
+///
+/// # Safety
+/// As [`unary`](super::unary).
+pub unsafe fn test(
+    op: Test,
+    compute: DType,
+    sizes: &[i64],
+    out: Operand,
+    a: Operand,
+) -> Result<(), Unsupported> {
+    macro_rules! with {
+        ($T:ty, $f:expr) => {{
+            $f(op, &mut [], &[])?;
+            let kernel = |p: [*mut u8; 2], n: usize| {
+                // SAFETY: `run` passes `n` elements of the types below.
+                let _ = unsafe { $f(op, output::<bool>(p[0], n), input::<$T>(p[1], n)) };
+            };
+            // SAFETY: the caller's promise.
+            unsafe { run(sizes, [out, a], [DType::Bool, compute], GRAIN, &kernel) }
+        }};
+    }
+    match compute {
+        DType::F32 => with!(f32, real_test::<f32>),
+        DType::F64 => with!(f64, real_test::<f64>),
+        DType::I64 => with!(i64, int_test::<i64>),
+        DType::Bool => with!(bool, int_test::<bool>),
+        DType::Complex64 => with!(C32, complex_test::<C32>),
+        DType::Complex128 => with!(C64, complex_test::<C64>),
+        _ => return Err(Unsupported),
+    }
+    Ok(())
+}
+
+fn real_test<T: Real>(op: Test, out: Answers, a: &[T]) -> Result<(), Unsupported> {
+    macro_rules! each {
+        (|$x:ident| $e:expr) => { map1!(T: Real => bool; out, a, (), |$x| $e) };
+    }
+    match op {
+        Test::IsNan => each!(|x| x.is_nan()),
+        Test::IsInf => each!(|x| Real::abs(x) == T::INFINITY),
+        Test::IsFinite => each!(|x| Real::abs(x) < T::INFINITY),
+        Test::IsPosInf => each!(|x| x == T::INFINITY),
+        Test::IsNegInf => each!(|x| x == -T::INFINITY),
+        Test::Signbit => each!(|x| x.is_negative()),
+        Test::LogicalNot => each!(|x| x == T::ZERO),
+    }
+    Ok(())
+}
+
+fn int_test<T: Source>(op: Test, out: Answers, a: &[T]) -> Result<(), Unsupported> {
+    match op {
+        Test::IsNan | Test::IsInf | Test::IsPosInf | Test::IsNegInf => call1(out, a, |_| false),
+        Test::IsFinite => call1(out, a, |_| true),
+        Test::Signbit => call1(out, a, |x| x.to_i64() < 0),
+        Test::LogicalNot => call1(out, a, |x| !x.to_bool()),
+    }
+    Ok(())
+}
+
+fn complex_test<T: Source>(op: Test, out: Answers, a: &[T]) -> Result<(), Unsupported> {
+    match op {
+        Test::IsNan => call1(out, a, |z| z.to_f64().is_nan() || z.imaginary().is_nan()),
+        Test::IsInf => call1(out, a, |z| z.to_f64().is_infinite() || z.imaginary().is_infinite()),
+        Test::IsFinite => call1(out, a, |z| z.to_f64().is_finite() && z.imaginary().is_finite()),
+        Test::LogicalNot => call1(out, a, |z| !z.to_bool()),
+        _ => return Err(Unsupported),
+    }
+    Ok(())
+}
