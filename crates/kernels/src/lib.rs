@@ -7,6 +7,7 @@
 pub mod block;
 pub mod cast;
 pub mod copy;
+pub mod conv;
 pub mod dtype;
 pub mod gemm;
 pub mod index;

@@ -4,8 +4,7 @@
 //! for the broadcast of A. Sixteen 256-bit registers hold 4 x 3 the same way. Edges use smaller tiles of the same
 //! code, so that an element of C is the same sum in the same order wherever it lies.
 
-use super::simd::{Array, Simd};
-use super::skinny::AnyTask;
+use super::simd::{Array, Simd, Vectorized};
 use super::{Load, Save};
 use crate::isa::Isa;
 use std::ops::{Add, Mul};
@@ -49,7 +48,7 @@ pub trait Real: Load<Self> + Save<Self> + Default + Add<Output = Self> + Mul<Out
     fn micro(isa: Isa) -> &'static Micro<Self>;
     #[doc(hidden)]
     #[allow(private_interfaces, private_bounds)]
-    unsafe fn skinny(isa: Isa, dots: bool, task: &impl AnyTask<Self>);
+    unsafe fn vectorize(isa: Isa, body: &impl Vectorized<Self>);
 }
 
 /// `R` rows of `V` vectors: `out = alpha * a b + beta * out + biases`.
@@ -140,11 +139,11 @@ macro_rules! micro {
             }
 
             /// # Safety
-            /// As [`AnyTask::sums`].
+            /// As [`Vectorized::run`].
             $(#[target_feature(enable = $features)])?
-            pub(crate) unsafe fn skinny(dots: bool, task: &impl AnyTask<$e>) {
+            pub(crate) unsafe fn vectorize(body: &impl Vectorized<$e>) {
                 // SAFETY: the caller's promise is passed on.
-                unsafe { task.sums::<$simd>(dots) }
+                unsafe { body.run::<$simd>() }
             }
 
             pub(crate) static MICRO: Micro<$e> = Micro {
@@ -182,15 +181,15 @@ impl Real for f32 {
             _ => &f32x4::MICRO,
         }
     }
-    unsafe fn skinny(isa: Isa, dots: bool, task: &impl AnyTask<f32>) {
+    unsafe fn vectorize(isa: Isa, body: &impl Vectorized<f32>) {
         // SAFETY: the caller promises the instruction set.
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => x86::f32x16::skinny(dots, task),
+                Isa::Avx512 => x86::f32x16::vectorize(body),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => x86::f32x8::skinny(dots, task),
-                _ => f32x4::skinny(dots, task),
+                Isa::Avx2 => x86::f32x8::vectorize(body),
+                _ => f32x4::vectorize(body),
             }
         }
     }
@@ -209,15 +208,15 @@ impl Real for f64 {
             _ => &f64x2::MICRO,
         }
     }
-    unsafe fn skinny(isa: Isa, dots: bool, task: &impl AnyTask<f64>) {
+    unsafe fn vectorize(isa: Isa, body: &impl Vectorized<f64>) {
         // SAFETY: the caller promises the instruction set.
         unsafe {
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => x86::f64x8::skinny(dots, task),
+                Isa::Avx512 => x86::f64x8::vectorize(body),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => x86::f64x4::skinny(dots, task),
-                _ => f64x2::skinny(dots, task),
+                Isa::Avx2 => x86::f64x4::vectorize(body),
+                _ => f64x2::vectorize(body),
             }
         }
     }

@@ -24,6 +24,7 @@ pub use complex::{ComplexShape, matmul_complex};
 pub use integer::{Int, matmul_int};
 pub use micro::Real;
 pub use pack::{Load, Strided};
+pub(crate) use simd::{Simd, Vectorized};
 pub use sink::{Rows, Save};
 
 use crate::isa::{Isa, isa};

@@ -27,6 +27,13 @@ pub trait Simd: Copy {
     unsafe fn sum(self) -> Self::E;
 }
 
+/// A loop written once for registers of any instruction set; [`super::Real::vectorize`] picks one.
+pub trait Vectorized<T> {
+    /// # Safety
+    /// The processor has the features of `V`, and whatever the loop itself asks for.
+    unsafe fn run<V: Simd<E = T>>(&self);
+}
+
 /// Plain array: what the compiler makes of it on the baseline target.
 #[derive(Clone, Copy)]
 pub(crate) struct Array<E, const N: usize>([E; N]);

@@ -4,7 +4,7 @@
 //! product; where its rows are contiguous, eight of them at a time are added to the rows of C.
 
 use super::micro::Real;
-use super::simd::Simd;
+use super::simd::{Simd, Vectorized};
 use super::{Bias, Load, Save, buffer};
 use super::{Rows, Sink, Strided};
 use crate::isa::Isa;
@@ -94,7 +94,7 @@ impl<S: Load<T> + Save<T>, T: Real> Skinny<'_, S, T> {
             let task = Task { m: self.m, k: self.k, cols: cols.len(), a: a.as_ptr(), b, b_stride, c };
             // SAFETY: the caller's promise; `c` is the buffer's block.
             unsafe {
-                T::skinny(isa, dots, &TaskOf(task));
+                T::vectorize(isa, &Sums(task, dots));
                 self.finish(item, cols.clone(), std::slice::from_raw_parts_mut(c, self.m * cols.len()));
                 self.c.store(item, 0..self.m, cols.clone(), c, cols.len(), self.beta);
             }
@@ -116,20 +116,14 @@ impl<S: Load<T> + Save<T>, T: Real> Skinny<'_, S, T> {
     }
 }
 
-/// A [`Task`] whose stored type is hidden, so that the register type can be chosen by `T` alone.
-pub(super) trait AnyTask<T> {
-    /// # Safety
-    /// The processor has the features of `V`; the task's pointers cover its sizes.
-    unsafe fn sums<V: Simd<E = T>>(&self, dots: bool);
-}
+/// A task, and whether it is made of dot products.
+struct Sums<S, T>(Task<S, T>, bool);
 
-struct TaskOf<S, T>(Task<S, T>);
-
-impl<S: Load<T>, T: Real> AnyTask<T> for TaskOf<S, T> {
+impl<S: Load<T>, T: Real> Vectorized<T> for Sums<S, T> {
     #[inline(always)]
-    unsafe fn sums<V: Simd<E = T>>(&self, dots: bool) {
+    unsafe fn run<V: Simd<E = T>>(&self) {
         // SAFETY: the caller's promise is passed on.
-        unsafe { if dots { self.0.dots::<V>() } else { self.0.axpys::<V>() } }
+        unsafe { if self.1 { self.0.dots::<V>() } else { self.0.axpys::<V>() } }
     }
 }
 

@@ -1,0 +1,225 @@
+//! Convolutions over one to three dimensions of contiguous `[N, C, (D, (H,)) W]` images.
+//!
+//! A convolution is a matrix product whose right operand has a column of patch elements for each output pixel. The
+//! columns are never stored: [`patches`] copies them from the image straight into the panels that the product reads.
+//! The gradient of the input (and a transposed convolution) is the same gathering with the taps reversed; with a stride
+//! it falls apart into one such product for each residue of the position, none of which multiplies by inserted zeros.
+//! The gradient of the weight sums over pixels. Groups of one channel have loops of their own ([`depthwise`]).
+
+mod axis;
+mod depthwise;
+mod patches;
+#[cfg(test)]
+mod tests;
+mod weight_grad;
+
+use crate::gemm::{Bias, Gemm, Real, Strided};
+use axis::{Axis, Field};
+use patches::{Patches, Place, Taps};
+
+/// Sizes of a convolution; missing leading dimensions have extent 1, kernel 1, stride 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Images.
+    pub batch: usize,
+    /// Groups of channels.
+    pub groups: usize,
+    /// Channels of the input, all groups together.
+    pub in_channels: usize,
+    /// Channels of the output, all groups together.
+    pub out_channels: usize,
+    /// Extents of the input.
+    pub input: [usize; 3],
+    /// Extents of the output.
+    pub output: [usize; 3],
+    /// Extents of the kernel.
+    pub kernel: [usize; 3],
+    /// Distance of neighbouring patches.
+    pub stride: [usize; 3],
+    /// Zeros assumed before and after the input.
+    pub padding: [usize; 3],
+    /// Distance of a patch's elements.
+    pub dilation: [usize; 3],
+}
+
+impl Conv {
+    /// Extent of the output along a dimension, `None` if the kernel does not fit or the stride is 0.
+    pub fn output_extent(
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+        dilation: usize,
+    ) -> Option<usize> {
+        let reach = dilation.checked_mul(kernel.checked_sub(1)?)?.checked_add(1)?;
+        (input + 2 * padding).checked_sub(reach)?.checked_div(stride).map(|n| n + 1)
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    fn in_group(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    fn out_group(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Elements of the input, the weight and the output.
+    fn sizes(&self) -> (usize, usize, usize) {
+        let input: usize = self.input.iter().product();
+        let output: usize = self.output.iter().product();
+        (
+            self.batch * self.in_channels * input,
+            self.out_channels * self.in_group() * self.taps(),
+            self.batch * self.out_channels * output,
+        )
+    }
+
+    fn check(&self, input: usize, weight: usize, output: usize) {
+        assert_eq!(
+            (input, weight, output),
+            self.sizes(),
+            "convolution: slices do not have the sizes of {self:?}"
+        );
+    }
+
+    /// `output = input * weight + bias`, the weight being `[out_channels, in_channels / groups, kernel]`.
+    ///
+    /// # Panics
+    /// If a slice does not have the size that `self` says.
+    pub fn forward<T: Real>(&self, input: &[T], weight: &[T], bias: Option<&[T]>, output: &mut [T]) {
+        self.check(input.len(), weight.len(), output.len());
+        let (k, taps) = (self.in_group() * self.taps(), self.taps() as isize);
+        let field = Field::new(self.input, self.output, [0, 1, 2].map(|d| Axis::forward(self, d)));
+        if self.in_group() == 1 && self.groups > 1 && self.out_group() <= 4 {
+            let strides = [self.out_group() as isize * taps, taps];
+            let sizes = (self.batch, self.groups, self.out_group());
+            return depthwise::gather(sizes, (&field, self.kernel), input, (weight, strides), bias, output);
+        }
+        let weights = Weights {
+            ptr: weight.as_ptr(),
+            group: (self.out_group() * k) as isize,
+            line: k as isize,
+            channel: taps,
+        };
+        let channels = Channels { groups: self.groups, source: self.in_group(), out: self.out_group() };
+        products(self.batch, channels, &field, input, (weights, self.kernel), bias, output);
+    }
+
+    /// The gradient of the input, which is also a transposed convolution of `grad` (with an optional bias).
+    ///
+    /// # Panics
+    /// If a slice does not have the size that `self` says.
+    pub fn backward_input<T: Real>(&self, grad: &[T], weight: &[T], bias: Option<&[T]>, input: &mut [T]) {
+        self.check(input.len(), weight.len(), grad.len());
+        let (k, taps) = (self.in_group() * self.taps(), self.taps() as isize);
+        let [sz, sy, sx] = self.stride;
+        for phase in 0..sz * sy * sx {
+            let phases = [phase / (sy * sx), phase / sx % sy, phase % sx];
+            let axes = [0, 1, 2].map(|d| Axis::backward(self, d, phases[d]));
+            let field = Field::new(self.output, self.input, axes);
+            if self.in_group() == 1 && self.out_group() == 1 {
+                let weight = (weight, [taps, taps]);
+                let sizes = (self.batch, self.groups, 1);
+                depthwise::gather(sizes, (&field, self.kernel), grad, weight, bias, input);
+                continue;
+            }
+            let weights = Weights {
+                ptr: weight.as_ptr(),
+                group: (self.out_group() * k) as isize,
+                line: taps,
+                channel: k as isize,
+            };
+            let channels = Channels { groups: self.groups, source: self.out_group(), out: self.in_group() };
+            products(self.batch, channels, &field, grad, (weights, self.kernel), bias, input);
+        }
+    }
+
+    /// The gradient of the weight.
+    ///
+    /// # Panics
+    /// If a slice does not have the size that `self` says.
+    pub fn backward_weight<T: Real>(&self, grad: &[T], input: &[T], weight: &mut [T]) {
+        self.check(input.len(), weight.len(), grad.len());
+        let field = Field::new(self.input, self.output, [0, 1, 2].map(|d| Axis::forward(self, d)));
+        if self.in_group() == 1 && self.out_group() == 1 {
+            return depthwise::weight_grad((self.batch, self.groups), &field, grad, input, weight);
+        }
+        weight_grad::weight_grad(self, &field, grad, input, weight);
+    }
+}
+
+/// How a product finds its weights: strides of groups, of its rows and of the channels summed over.
+#[derive(Clone, Copy)]
+struct Weights<T> {
+    ptr: *const T,
+    group: isize,
+    line: isize,
+    channel: isize,
+}
+
+/// Channels of one group on the side that is read and on the side that is written.
+#[derive(Clone, Copy)]
+struct Channels {
+    groups: usize,
+    source: usize,
+    out: usize,
+}
+
+/// Pixels of an image from which it is a product of its own: below, the images stand side by side in one product, so that
+/// few columns are wasted at the edges of tiles.
+const OWN_PRODUCT: usize = 512;
+
+/// `out[pixel] = sum over taps and channels`, for the pixels of `field`.
+fn products<T: Real>(
+    batch: usize,
+    channels: Channels,
+    field: &Field,
+    source: &[T],
+    (weights, kernel): (Weights<T>, [usize; 3]),
+    bias: Option<&[T]>,
+    out: &mut [T],
+) {
+    let pixels = field.pixels();
+    let joined = pixels < OWN_PRODUCT;
+    let (items, n) =
+        if joined { (channels.groups, batch * pixels) } else { (channels.groups * batch, pixels) };
+    let image_out = channels.groups * channels.out * field.out_plane();
+    let item_out: Vec<isize> = (0..items)
+        .map(|i| {
+            (i % channels.groups * channels.out * field.out_plane() + i / channels.groups * image_out)
+                as isize
+        })
+        .collect();
+    let b = Patches { field, groups: channels.groups, channels: channels.source, source: source.as_ptr() };
+    let c = Place { field, items: &item_out, image: image_out, out: out.as_mut_ptr() };
+    let taps = Taps::new(weights, channels.groups, field, kernel);
+    let strided: Option<Vec<isize>> = taps
+        .contiguous()
+        .then(|| (0..items).map(|i| (i % channels.groups) as isize * weights.group).collect());
+    let plain =
+        strided.as_ref().map(|items| Strided { ptr: weights.ptr, items, line: weights.line, step: 1 });
+    // The biases of an item's rows: group by group, the same for all images.
+    let biases: Option<Vec<T>> = bias.map(|b| b.iter().copied().cycle().take(items * channels.out).collect());
+    let gemm = Gemm {
+        items,
+        m: channels.out,
+        n,
+        k: channels.source * field.taps(),
+        a: match &plain {
+            Some(plain) => plain,
+            None => &taps,
+        },
+        b: &b,
+        c: &c,
+        alpha: T::ONE,
+        beta: T::ZERO,
+        bias: biases.as_ref().map_or(Bias::None, |b| Bias::Rows(b, channels.out)),
+    };
+    // SAFETY: `Conv` has checked that the slices have the sizes which the field and the channels imply, and `out` is
+    // borrowed mutably.
+    unsafe { gemm.run() }
+}
