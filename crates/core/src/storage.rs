@@ -296,13 +296,15 @@ fn lock_all<'a>(outs: &[&'a View], ins: &[&'a View]) -> Guards<'a> {
     for (views, writes) in [(outs, true), (ins, false)] {
         for view in views {
             let storage: &StorageImpl = &view.storage.0;
-            let mut at = 0;
-            while at < wanted.len() && std::ptr::from_ref(wanted[at].0) < std::ptr::from_ref(storage) {
-                at += 1;
+            if let Some((_, w)) = wanted.iter_mut().find(|(s, _)| std::ptr::eq(*s, storage)) {
+                *w |= writes;
+                continue;
             }
-            match wanted.get_mut(at) {
-                Some((s, w)) if std::ptr::eq(*s, storage) => *w |= writes,
-                _ => wanted.insert(at, (storage, writes)),
+            wanted.push((storage, writes));
+            let mut at = wanted.len() - 1;
+            while at > 0 && std::ptr::from_ref(wanted[at - 1].0) > std::ptr::from_ref(storage) {
+                wanted.swap(at, at - 1);
+                at -= 1;
             }
         }
     }
