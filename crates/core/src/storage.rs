@@ -163,6 +163,14 @@ impl Storage {
         if self.0.device == Device::Meta { 0 } else { read(&self.0.bytes).ptr() as usize }
     }
 
+    /// Calls `f` with the bytes (none on the meta device). `f` must not call an operator on this storage.
+    pub fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        let guard = read(&self.0.bytes);
+        let len = if self.0.device == Device::Meta { 0 } else { guard.len };
+        // SAFETY: the buffer has `len` bytes, and the lock keeps writers and `grow` out while `f` runs.
+        f(unsafe { std::slice::from_raw_parts(guard.ptr(), len) })
+    }
+
     /// Grows to at least `len` bytes, keeping the content.
     ///
     /// # Errors
