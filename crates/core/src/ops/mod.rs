@@ -2,15 +2,45 @@
 //!
 //! To add one: write its stanza in the file of its family and its name in that file's `OPS`.
 
+mod advanced;
 mod binary;
+mod convert;
 mod create;
+mod index;
+mod join;
+mod range;
+mod raw;
+mod scattering;
 mod shape;
+mod view_grad;
+mod view_layout;
+mod views;
 
+pub use advanced::*;
 pub use binary::*;
+pub use convert::*;
 pub use create::*;
+pub use index::*;
+pub use join::*;
+pub use range::*;
+pub use scattering::*;
 pub use shape::*;
+pub use view_grad::*;
+pub use views::*;
 
 use crate::op::OpDef;
 
 /// All declared operators, family by family.
-pub(crate) static FAMILIES: &[&[&OpDef]] = &[binary::OPS, create::OPS, shape::OPS];
+pub(crate) static FAMILIES: &[&[&OpDef]] = &[
+    advanced::OPS,
+    binary::OPS,
+    convert::OPS,
+    create::OPS,
+    index::OPS,
+    join::OPS,
+    range::OPS,
+    scattering::OPS,
+    shape::OPS,
+    views::OPS,
+    view_grad::OPS,
+];

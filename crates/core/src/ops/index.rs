@@ -1,0 +1,646 @@
+//! Elements chosen by tensors of indices.
+
+use super::raw::{self, Indexed, Visit};
+use crate::autograd::Meta;
+use crate::layout::{Dims, wrap_dim};
+use crate::op::{OpDef, Out};
+use crate::{DType, Result, Scalar, Tensor, bail, copy, ensure, op_list};
+use cresset_kernels::index::Combine;
+use cresset_macros::op;
+
+pub(crate) static OPS: &[&OpDef] = op_list![
+    index_select,
+    gather,
+    take,
+    take_along_dim,
+    put,
+    index_add,
+    index_copy,
+    index_fill,
+    index_fill_tensor,
+    embedding,
+    embedding_dense_backward,
+];
+
+/// The tensor that a call writes to: `this` in place, else a copy of it.
+pub(crate) fn target(this: &Tensor, out: Out) -> Result<Tensor> {
+    match out {
+        Out::Inplace(t) => writable(t),
+        Out::New => copy::duplicate(this),
+        Out::Into(outs) => {
+            copy::resize_output(&outs[0], &this.sizes())?;
+            copy::copy_into(&outs[0], this)?;
+            writable(&outs[0])
+        }
+    }
+}
+
+/// `t`, unless several of its elements are one place in memory.
+pub(crate) fn writable(t: &Tensor) -> Result<Tensor> {
+    let layout = t.layout();
+    if layout.sizes.iter().zip(&layout.strides).any(|(n, s)| *n > 1 && *s == 0) {
+        bail!(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
+        );
+    }
+    Ok(t.clone())
+}
+
+/// `src`, copied if it shares memory with `dst`.
+pub(crate) fn apart(src: &Tensor, dst: &Tensor) -> Result<Tensor> {
+    if src.shares_storage_with(dst) { copy::duplicate(src) } else { Ok(src.clone()) }
+}
+
+/// Indices as `int64`.
+pub(crate) fn long(index: &Tensor) -> Result<Tensor> {
+    if index.dtype() == DType::I64 { Ok(index.clone()) } else { raw::cast(index, DType::I64) }
+}
+
+fn is_index(dtype: DType) -> bool {
+    matches!(dtype, DType::I32 | DType::I64)
+}
+
+/// The loop of a vector of indices along one dimension: sizes and the strides of the indexed operand without it.
+pub(crate) struct Along {
+    pub dim: usize,
+    pub sizes: Dims,
+    pub strides: Dims,
+}
+
+impl Along {
+    /// `whole` is the indexed tensor, `n` the number of indices.
+    pub fn new(whole: &Tensor, dim: usize, n: i64) -> Along {
+        let (mut sizes, mut strides) = (whole.sizes(), whole.strides());
+        if sizes.is_empty() {
+            (sizes, strides) = (Dims::from_elem(1, 1), Dims::from_elem(1, 1));
+        }
+        sizes[dim] = n;
+        strides[dim] = 0;
+        Along { dim, sizes, strides }
+    }
+
+    /// The indices of the loop; 0-dim ones count as one.
+    pub fn index<'a>(&self, whole: &Tensor, indices: &'a Tensor, negative: bool) -> Indexed<'a> {
+        let mut strides = Dims::from_elem(0, self.sizes.len());
+        strides[self.dim] = indices.strides().first().copied().unwrap_or(0);
+        let size = whole.sizes().get(self.dim).copied().unwrap_or(1);
+        let stride = whole.strides().get(self.dim).copied().unwrap_or(1);
+        Indexed { indices, strides, size, stride, low: if negative { -size } else { 0 } }
+    }
+}
+
+/// Strides of `t` over a loop of one dimension where `t` has none.
+pub(crate) fn strides_of(t: &Tensor) -> Dims {
+    if t.dim() == 0 { Dims::from_elem(1, 1) } else { t.strides() }
+}
+
+/// Positions `index` of dimension `dim`.
+#[op("index_select(Tensor self, int dim, Tensor index) -> Tensor", out = "out", nondiff(index), tags(core))]
+mod index_select {
+    pub(super) fn kernel(this: &Tensor, dim: i64, index: &Tensor, out: Out) -> Result<Tensor> {
+        let d = wrap_dim(dim, this.dim())?;
+        ensure!(index.dim() <= 1, Index, "index_select(): Index is supposed to be a vector");
+        ensure!(is_index(index.dtype()), "index_select(): Expected dtype int32 or int64 for index");
+        let n = index.numel() as i64;
+        ensure!(
+            this.dim() > 0 || n == 1,
+            "index_select(): Index to scalar can have only 1 value, got {n} value(s)"
+        );
+        let (index, along) = (long(index)?, Along::new(this, d, n));
+        let sizes = if this.dim() == 0 { Dims::new() } else { along.sizes.clone() };
+        let result = raw::output(out, &sizes, this)?;
+        let indexed = [along.index(this, &index, false)];
+        match raw::visit(
+            Visit::Get,
+            &along.sizes,
+            (&result, &strides_of(&result)),
+            (this, &along.strides),
+            &indexed,
+        ) {
+            Some(_) => bail!(Index, "index out of range in self"),
+            None => Ok(result),
+        }
+    }
+    fn grad_this(g: &Tensor, this: &Meta, dim: i64, index: &Tensor) -> Result<Tensor> {
+        this.zeros()?.index_add(dim, index, g)
+    }
+}
+
+/// For each position, the element whose coordinate along `dim` is the index there.
+#[op(
+    "gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor",
+    out = "out",
+    nondiff(index),
+    tags(core),
+    onnx = "GatherElements"
+)]
+mod gather {
+    fn kernel(this: &Tensor, dim: i64, index: &Tensor, sparse_grad: bool, out: Out) -> Result<Tensor> {
+        ensure!(!sparse_grad, NotImplemented, "gather: sparse gradients are not supported");
+        let d = wrap_dim(dim, this.dim())?;
+        check_gather(this, d, index)?;
+        let result = raw::output(out, &index.sizes(), this)?;
+        if index.numel() == 0 {
+            return Ok(result);
+        }
+        let (index, grid) = (long(index)?, Grid::new(this, d, index));
+        let indexed = [grid.index(this, &index)];
+        let bad = raw::visit(
+            Visit::Get,
+            &grid.sizes,
+            (&result, &strides_of(&result)),
+            (this, &grid.strides),
+            &indexed,
+        );
+        grid.check(this, bad).map(|()| result)
+    }
+    fn grad_this(g: &Tensor, this: &Meta, dim: i64, index: &Tensor) -> Result<Tensor> {
+        this.zeros()?.scatter_add(dim, index, g)
+    }
+}
+
+fn check_gather(this: &Tensor, d: usize, index: &Tensor) -> Result<()> {
+    ensure!(is_index(index.dtype()) || index.numel() == 0, "gather(): Expected dtype int32/int64 for index");
+    if index.numel() == 0 {
+        return Ok(());
+    }
+    let (sizes, limits) = (index.sizes(), this.sizes());
+    ensure!(
+        sizes.len().max(1) == limits.len().max(1),
+        "Index tensor must have the same number of dimensions as input tensor"
+    );
+    if let Some(i) = (0..sizes.len().min(limits.len())).find(|&i| i != d && sizes[i] > limits[i]) {
+        bail!(
+            "Size does not match at dimension {i} expected index {:?} to be no larger than self {:?} apart from dimension {d}",
+            sizes.as_slice(),
+            limits.as_slice()
+        );
+    }
+    Ok(())
+}
+
+/// The loop of a tensor of indices that has all dimensions of the indexed tensor.
+pub(crate) struct Grid {
+    pub dim: usize,
+    pub sizes: Dims,
+    pub strides: Dims,
+}
+
+impl Grid {
+    pub fn new(whole: &Tensor, dim: usize, index: &Tensor) -> Grid {
+        let sizes = if index.dim() == 0 { Dims::from_elem(1, 1) } else { index.sizes() };
+        let mut strides = strides_of(whole);
+        strides[dim] = 0;
+        Grid { dim, sizes, strides }
+    }
+
+    pub fn index<'a>(&self, whole: &Tensor, indices: &'a Tensor) -> Indexed<'a> {
+        let size = whole.sizes().get(self.dim).copied().unwrap_or(1);
+        let stride = whole.strides().get(self.dim).copied().unwrap_or(1);
+        Indexed { indices, strides: strides_of(indices), size, stride, low: 0 }
+    }
+
+    pub fn check(&self, whole: &Tensor, bad: Option<(usize, i64)>) -> Result<()> {
+        let size = whole.sizes().get(self.dim).copied().unwrap_or(1);
+        match bad {
+            Some((_, i)) => bail!("index {i} is out of bounds for dimension {} with size {size}", self.dim),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Elements by their position in row-major order.
+#[op("take(Tensor self, Tensor index) -> Tensor", out = "out", nondiff(index))]
+mod take {
+    fn kernel(this: &Tensor, index: &Tensor, out: Out) -> Result<Tensor> {
+        ensure!(
+            index.dtype() == DType::I64,
+            "take(): Expected a long tensor for index, but got {}",
+            index.dtype().scalar_type()
+        );
+        ensure!(this.numel() > 0 || index.numel() == 0, Index, "take(): tried to take from an empty tensor");
+        let result = raw::output(out, &index.sizes(), this)?;
+        let (flat, n) = (raw::dense(this)?, this.numel() as i64);
+        let (sizes, zeros) = (index.sizes(), Dims::from_elem(0, index.dim()));
+        let indexed = [Indexed { indices: index, strides: index.strides(), size: n, stride: 1, low: -n }];
+        let bad = raw::visit(Visit::Get, &sizes, (&result, &result.strides()), (&flat, &zeros), &indexed);
+        flat_range(bad, n).map(|()| result)
+    }
+    fn grad_this(g: &Tensor, this: &Meta, index: &Tensor) -> Result<Tensor> {
+        this.zeros()?.put_with(index, g, |o| o.accumulate(true))
+    }
+}
+
+fn flat_range(bad: Option<(usize, i64)>, n: i64) -> Result<()> {
+    match bad {
+        Some((_, i)) => bail!(Index, "out of range: tried to access index {i} on a tensor of {n} elements."),
+        None => Ok(()),
+    }
+}
+
+/// Overwrites, or adds to, elements by their position in row-major order.
+#[op(
+    "put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor",
+    inplace,
+    out = "out",
+    nondiff(index)
+)]
+mod put {
+    fn kernel(this: &Tensor, index: &Tensor, source: &Tensor, accumulate: bool) -> Result<Tensor> {
+        ensure!(
+            index.dtype() == DType::I64,
+            "put_(): Expected a long tensor for index, but got {}",
+            index.dtype().scalar_type()
+        );
+        ensure!(
+            this.dtype() == source.dtype(),
+            "put_(): self and source expected to have the same dtype, but got self.dtype = {} and source.dtype = {}",
+            this.dtype().scalar_type(),
+            source.dtype().scalar_type()
+        );
+        let (n, given) = (index.numel() as i64, source.numel());
+        ensure!(
+            n as usize == given,
+            Index,
+            "put_(): Expected source and index to have the same number of elements, but got source.numel() = {given}, index.numel() = {n}"
+        );
+        let (result, index, source) = (raw::dense_copy(this)?, raw::dense(index)?, raw::dense(source)?);
+        let size = this.numel() as i64;
+        let indexed =
+            [Indexed { indices: &index, strides: Dims::from_elem(1, 1), size, stride: 1, low: -size }];
+        let how = if accumulate { Visit::Combine(Combine::Sum) } else { Visit::Put };
+        flat_range(raw::visit(how, &[n], (&result, &[0]), (&source, &[1]), &indexed), size).map(|()| result)
+    }
+    fn grad_this(g: &Tensor, index: &Tensor, source: &Meta, accumulate: bool) -> Result<Tensor> {
+        if accumulate { Ok(g.clone()) } else { g.put(index, &source.zeros()?) }
+    }
+    fn grad_source(g: &Tensor, index: &Tensor, source: &Meta) -> Result<Tensor> {
+        g.take(index)?.reshape(source.sizes())
+    }
+}
+
+/// [`gather`] with broadcasting; without `dim` by position in row-major order.
+#[op("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor", composite, out = "out")]
+mod take_along_dim {
+    fn kernel(this: &Tensor, indices: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+        ensure!(
+            indices.dtype() == DType::I64,
+            "torch.take_along_dim(): dtype of indices should be Long but got {}",
+            indices.dtype().scalar_type()
+        );
+        let Some(dim) = dim else { return this.reshape(-1)?.gather(0, &indices.reshape(-1)?) };
+        let (n, m) = (this.dim(), indices.dim());
+        ensure!(
+            n == m,
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, but got {n} dimensions for input, and {m} dimensions for indices"
+        );
+        let d = wrap_dim(dim, n)?;
+        let (mut from, mut to) = (this.sizes(), indices.sizes());
+        if n > 0 {
+            (from[d], to[d]) = (1, 1);
+        }
+        let mut common = crate::layout::broadcast_shapes(&from, &to)?;
+        let with = |common: &mut Dims, size: i64| {
+            if n > 0 {
+                common[d] = size
+            }
+        };
+        with(&mut common, this.sizes().get(d).copied().unwrap_or(1));
+        let this = this.expand(&common)?;
+        with(&mut common, indices.sizes().get(d).copied().unwrap_or(1));
+        this.gather(dim, &indices.expand(&common)?)
+    }
+}
+
+/// Checks of `index_add` and `index_reduce`.
+pub(crate) fn check_index_source(
+    name: &str,
+    this: &Tensor,
+    d: usize,
+    index: &Tensor,
+    source: &Tensor,
+) -> Result<()> {
+    ensure!(
+        index.dim() <= 1,
+        Index,
+        "{name}: Index is supposed to be a vector, but got dim: {} with type: {} and size: {:?}",
+        index.dim(),
+        index.dtype().scalar_type(),
+        index.sizes().as_slice()
+    );
+    ensure!(
+        is_index(index.dtype()),
+        "{name}: Expected dtype int32/int64 for index but got: {}",
+        index.dtype().scalar_type()
+    );
+    ensure!(
+        this.dtype() == source.dtype(),
+        "{name}: self ({}) and source ({}) must have the same scalar type",
+        this.dtype().scalar_type(),
+        source.dtype().scalar_type()
+    );
+    let (n, given) = (index.numel() as i64, source.sizes().get(d).copied().unwrap_or(1));
+    let (a, b) = (this.sizes(), source.sizes());
+    let others =
+        |s: &Dims| -> Vec<i64> { s.iter().enumerate().filter(|(i, _)| *i != d).map(|(_, n)| *n).collect() };
+    ensure!(
+        a.is_empty() || b.is_empty() || others(&a) == others(&b),
+        "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = {:?} source.shape = {:?}",
+        a.as_slice(),
+        b.as_slice()
+    );
+    ensure!(
+        n == given,
+        "{name}: Number of indices ({n}) should be equal to source.size(dim): ({given}), for dim: {d}"
+    );
+    Ok(())
+}
+
+/// Adds `alpha * source` to positions `index` of dimension `dim`.
+#[op(
+    "index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor",
+    inplace,
+    out = "out",
+    nondiff(index)
+)]
+mod index_add {
+    fn kernel(
+        this: &Tensor,
+        dim: i64,
+        index: &Tensor,
+        source: &Tensor,
+        alpha: Scalar,
+        out: Out,
+    ) -> Result<Tensor> {
+        let d = wrap_dim(dim, this.dim())?;
+        check_index_source("index_add_()", this, d, index, source)?;
+        let result = target(this, out)?;
+        let source =
+            if alpha == Scalar::Int(1) { source.clone() } else { source.mul(&Tensor::wrapped(alpha)?)? };
+        let (index, source) = (long(index)?, apart(&source, &result)?);
+        let along = Along::new(&result, d, index.numel() as i64);
+        let indexed = [along.index(&result, &index, false)];
+        let how = Visit::Combine(Combine::Sum);
+        let bad = raw::visit(
+            how,
+            &along.sizes,
+            (&result, &along.strides),
+            (&source, &strides_of(&source)),
+            &indexed,
+        );
+        match bad {
+            Some((_, i)) => {
+                bail!("index {i} is out of bounds for dimension {d} with size {}", indexed[0].size)
+            }
+            None => Ok(result),
+        }
+    }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        Ok(g.clone())
+    }
+    fn grad_source(g: &Tensor, dim: i64, index: &Tensor, source: &Meta, alpha: Scalar) -> Result<Tensor> {
+        let part = g.index_select(dim, index)?;
+        let part = if source.dim() == 0 { part.reshape(source.sizes())? } else { part };
+        if alpha == Scalar::Int(1) { Ok(part) } else { part.mul(&Tensor::wrapped(alpha)?) }
+    }
+}
+
+/// Overwrites positions `index` of dimension `dim` with those of `source`.
+#[op(
+    "index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor",
+    inplace,
+    out = "out",
+    nondiff(index)
+)]
+mod index_copy {
+    pub(super) fn kernel(
+        this: &Tensor,
+        dim: i64,
+        index: &Tensor,
+        source: &Tensor,
+        out: Out,
+    ) -> Result<Tensor> {
+        let d = wrap_dim(dim, this.dim())?;
+        check_index_copy(this, d, index, source)?;
+        let result = target(this, out)?;
+        let source = apart(source, &result)?;
+        let along = Along::new(&result, d, index.numel() as i64);
+        let indexed = [along.index(&result, index, false)];
+        let strides =
+            if source.dim() == 0 { Dims::from_elem(0, along.sizes.len()) } else { source.strides() };
+        match raw::visit(Visit::Put, &along.sizes, (&result, &along.strides), (&source, &strides), &indexed) {
+            Some((_, i)) => {
+                bail!(
+                    Index,
+                    "index_copy_(): index {i} is out of bounds for dimension {d} with size {}",
+                    indexed[0].size
+                )
+            }
+            None => Ok(result),
+        }
+    }
+    fn grad_this(g: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+        g.index_fill(dim, index, 0)
+    }
+    fn grad_source(g: &Tensor, dim: i64, index: &Tensor, source: &Meta) -> Result<Tensor> {
+        let part = g.index_select(dim, index)?;
+        if source.dim() == 0 { part.reshape(source.sizes()) } else { Ok(part) }
+    }
+}
+
+fn check_index_copy(this: &Tensor, d: usize, index: &Tensor, source: &Tensor) -> Result<()> {
+    let (m, n) = (source.dim(), this.dim());
+    ensure!(
+        index.dim() < 2,
+        Index,
+        "index_copy_(): Index should have dimension 1 or 0 (got {})",
+        index.dim()
+    );
+    let count = index.numel() as i64;
+    ensure!(
+        m > 0 || count == 1,
+        Index,
+        "index_copy_(): When source is scalar, index should have one element (got {count})"
+    );
+    ensure!(
+        m == n || m == 0 || n == 0,
+        Index,
+        "index_copy_(): When source and destination are not scalars, their dimensionality must match. Source dimensionality ({m}), destination dimensionality ({n})"
+    );
+    ensure!(
+        index.dtype() == DType::I64,
+        "index_copy_(): Expected a long tensor for index, but got {}",
+        index.dtype().scalar_type()
+    );
+    ensure!(
+        this.dtype() == source.dtype(),
+        "index_copy_(): self and source expected to have the same dtype, but got (self) {} and (source) {}",
+        this.dtype().scalar_type(),
+        source.dtype().scalar_type()
+    );
+    let rest = |t: &Tensor| -> Dims {
+        t.sizes().iter().enumerate().filter(|(i, _)| *i != d).map(|(_, n)| *n).collect()
+    };
+    let (to, from) = (rest(this), rest(source));
+    if m > 0 && to != from {
+        let join = |s: &Dims| s.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
+        bail!(
+            "index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: {} at dimension {d} and source slice shape: {} at dimension 0.",
+            join(&to),
+            join(&from)
+        );
+    }
+    let given = source.sizes().get(d).copied().unwrap_or(1);
+    ensure!(
+        m == 0 || count == given,
+        Index,
+        "index_copy_(): Number of indices ({count}) should be equal to source.size(dim) ({given})"
+    );
+    Ok(())
+}
+
+/// Overwrites positions `index` of dimension `dim` with a number.
+#[op(
+    "index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
+    inplace,
+    nondiff(index)
+)]
+mod index_fill {
+    pub(super) fn kernel(this: &Tensor, dim: i64, index: &Tensor, value: Scalar, out: Out) -> Result<Tensor> {
+        let d = wrap_dim(dim, this.dim())?;
+        ensure!(index.dtype() == DType::I64, Index, "index_fill_(): Expected dtype int64 for index.");
+        ensure!(index.dim() <= 1, "Index has to be a vector/scalar");
+        if value.is_complex() && !this.is_complex() {
+            bail!("index_fill_(): Converting complex Scalar to non-complex type is not supported");
+        }
+        let result = target(this, out)?;
+        let value = Tensor::scalar(value, this.dtype())?;
+        let along = Along::new(&result, d, index.numel() as i64);
+        let indexed = [along.index(&result, index, true)];
+        let zeros = Dims::from_elem(0, along.sizes.len());
+        match raw::visit(Visit::Put, &along.sizes, (&result, &along.strides), (&value, &zeros), &indexed) {
+            Some((_, i)) => {
+                bail!(Index, "index {i} is out of bounds for dimension {d} with size {}", indexed[0].size)
+            }
+            None => Ok(result),
+        }
+    }
+    fn grad_this(g: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+        g.index_fill(dim, index, 0)
+    }
+}
+
+/// Overwrites positions `index` of dimension `dim` with the number in a 0-dim tensor.
+#[op(
+    "index_fill.int_Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor",
+    inplace,
+    nondiff(index)
+)]
+mod index_fill_tensor {
+    fn kernel(this: &Tensor, dim: i64, index: &Tensor, value: &Tensor, out: Out) -> Result<Tensor> {
+        ensure!(
+            value.dim() == 0,
+            "index_fill_ only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).",
+            value.dim()
+        );
+        index_fill::kernel(this, dim, index, value.item()?, out)
+    }
+    fn grad_this(g: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+        g.index_fill(dim, index, 0)
+    }
+    fn grad_value(g: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+        g.index_select(dim, index)?.sum_to_size([])
+    }
+}
+
+/// Rows of `weight` by index.
+#[op(
+    "embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, bool sparse=False) -> Tensor",
+    nondiff(indices),
+    tags(core)
+)]
+mod embedding {
+    fn kernel(
+        weight: &Tensor,
+        indices: &Tensor,
+        padding_idx: i64,
+        scale_grad_by_freq: bool,
+        sparse: bool,
+    ) -> Result<Tensor> {
+        // Only backward looks at these.
+        let _ = (padding_idx, scale_grad_by_freq, sparse);
+        ensure!(weight.dim() == 2, "'weight' must be 2-D");
+        check_embedding_indices(indices)?;
+        let mut sizes = indices.sizes();
+        sizes.push(weight.sizes()[1]);
+        raw::reshaped(&index_select::kernel(weight, 0, &raw::flat(indices)?, Out::New)?, &sizes)
+    }
+    fn grad_weight(
+        g: &Tensor,
+        weight: &Meta,
+        indices: &Tensor,
+        padding_idx: i64,
+        scale_grad_by_freq: bool,
+        sparse: bool,
+    ) -> Result<Tensor> {
+        ensure!(!sparse, NotImplemented, "embedding: sparse gradients are not supported");
+        embedding_dense_backward::call(g, indices, weight.sizes()[0], padding_idx, scale_grad_by_freq)
+    }
+}
+
+fn check_embedding_indices(indices: &Tensor) -> Result<()> {
+    ensure!(
+        is_index(indices.dtype()),
+        "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got torch.{}Tensor instead (while checking arguments for embedding)",
+        indices.dtype().scalar_type()
+    );
+    Ok(())
+}
+
+/// Gradient of [`embedding`]: the rows of `grad_output` summed by index.
+#[op(
+    "embedding_dense_backward(Tensor grad_output, Tensor indices, SymInt num_weights, SymInt padding_idx, bool scale_grad_by_freq) -> Tensor",
+    nondiff(indices)
+)]
+mod embedding_dense_backward {
+    fn kernel(
+        grad_output: &Tensor,
+        indices: &Tensor,
+        num_weights: i64,
+        padding_idx: i64,
+        scale_grad_by_freq: bool,
+    ) -> Result<Tensor> {
+        check_embedding_indices(indices)?;
+        let width = grad_output.sizes().last().copied().unwrap_or(1);
+        let grad = raw::reshaped(grad_output, &[indices.numel() as i64, width])?;
+        let indices = raw::dense(&long(indices)?)?;
+        raw::embedding_backward(
+            &grad,
+            &indices,
+            num_weights,
+            (padding_idx >= 0).then_some(padding_idx),
+            scale_grad_by_freq,
+        )
+    }
+    fn grad_grad_output(
+        g: &Tensor,
+        indices: &Tensor,
+        padding_idx: i64,
+        scale_grad_by_freq: bool,
+    ) -> Result<Tensor> {
+        ensure!(
+            !scale_grad_by_freq,
+            "embedding_backward: double backward is not supported with scale_grad_by_freq"
+        );
+        let rows = g.index_select(0, &indices.reshape(-1)?)?;
+        let mut sizes = indices.sizes();
+        sizes.push(g.sizes()[1]);
+        let rows = rows.reshape(sizes)?;
+        if padding_idx < 0 {
+            return Ok(rows);
+        }
+        let padding: Vec<bool> = long(indices)?.to_vec::<i64>()?.iter().map(|i| *i == padding_idx).collect();
+        let mask = Tensor::from_slice(&padding, indices.sizes())?.unsqueeze(-1)?;
+        rows.masked_scatter(&mask, &crate::copy::zeros(&rows.sizes(), rows.dtype(), rows.device())?)
+    }
+}
