@@ -59,8 +59,10 @@ impl Plan {
             sizes.push(all[d]);
             strides.push(steps[d]);
         }
-        sizes.insert_many(start, shape.iter().copied());
-        strides.insert_many(start, std::iter::repeat_n(0, shape.len()));
+        for (i, &n) in shape.iter().enumerate() {
+            sizes.insert(start + i, n);
+            strides.insert(start + i, 0);
+        }
         if let Some(d) = dims.iter().find(|&&d| all[d] == 0 && !sizes.contains(&0)) {
             bail!(Index, "index is out of bounds for dimension with size 0 at dimension {d}");
         }

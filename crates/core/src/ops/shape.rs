@@ -125,7 +125,9 @@ mod flatten {
         }
         let mut sizes = this.sizes();
         let merged = sizes[start..=end].iter().product();
-        sizes.drain(start + 1..=end);
+        (start..end).for_each(|_| {
+            sizes.remove(start);
+        });
         sizes[start] = merged;
         reshape::call(this, &sizes)
     }
@@ -146,7 +148,9 @@ mod unflatten {
                 "unflatten: Provided sizes {sizes:?} don't multiply up to the size of dim {dim} ({old}) in the input tensor"
             );
         }
-        shape.insert_many(d, plan::infer_size(sizes, old as usize)?);
+        for (i, &n) in plan::infer_size(sizes, old as usize)?.iter().enumerate() {
+            shape.insert(d + i, n);
+        }
         view::call(this, &shape)
     }
 }
