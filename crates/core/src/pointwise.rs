@@ -1,13 +1,14 @@
 //! Elementwise calls: promotion, broadcasting, the strides of the result, and the checks on where it is written.
 
 use cresset_kernels::dtype::DType;
-use cresset_kernels::pointwise::{self as kernels, Binary};
+use cresset_kernels::pointwise::{self as kernels, Binary, Unsupported};
+use cresset_kernels::strided::Operand;
 
-use crate::layout::{Dims, broadcast_shapes};
+use crate::layout::{Dims, Layout, broadcast_shapes, checked_numel};
 use crate::op::Out;
 use crate::promotion::{can_cast, result_type};
-use crate::storage::{View, access};
-use crate::{Result, Tensor, bail, copy};
+use crate::storage::{Fresh, Raw, View, access};
+use crate::{Error, Result, Tensor, bail, copy};
 
 /// The type in which elements of `dtype` are computed.
 pub(crate) fn compute_type(dtype: DType) -> DType {
@@ -26,28 +27,26 @@ pub(crate) fn output(out: Out, sizes: &[i64], dtype: DType, inputs: &[&Tensor]) 
     match out {
         Out::New => {
             let views: smallvec::SmallVec<[View; 3]> = inputs.iter().map(|t| t.raw()).collect();
-            fresh(sizes, dtype, &views)
+            let views: smallvec::SmallVec<[&View; 3]> = views.iter().collect();
+            Ok(fresh(sizes, dtype, &views)?.into_tensor())
         }
         Out::Inplace(_) | Out::Into(_) => given(out, sizes, dtype),
     }
 }
 
-/// As [`output`], for inputs whose views are at hand.
-fn output_for(out: Out, sizes: &[i64], dtype: DType, inputs: &[View]) -> Result<Tensor> {
-    if matches!(out, Out::New) { fresh(sizes, dtype, inputs) } else { given(out, sizes, dtype) }
-}
-
 /// A new tensor with the strides of the first input of that shape, if that is dense; else row-major.
-fn fresh(sizes: &[i64], dtype: DType, inputs: &[View]) -> Result<Tensor> {
+fn fresh(sizes: &[i64], dtype: DType, inputs: &[&View]) -> Result<Fresh> {
     let device = inputs[0].storage.device();
     let model = inputs.iter().map(|v| &v.layout).find(|l| l.sizes.as_slice() == sizes);
-    match model {
-        Some(layout) if !layout.is_contiguous() => {
-            let strides: Dims = copy::preserved_strides(layout);
-            Tensor::empty_strided_of(sizes, &strides, dtype, device)
+    let layout = match model {
+        Some(l) if l.is_contiguous() => {
+            Layout { sizes: l.sizes.clone(), strides: l.strides.clone(), offset: 0 }
         }
-        _ => Tensor::empty_of(sizes, dtype, device),
-    }
+        Some(l) => Layout { sizes: l.sizes.clone(), strides: copy::preserved_strides(l), offset: 0 },
+        None => Layout::contiguous(sizes),
+    };
+    checked_numel(sizes, dtype.size())?;
+    Fresh::new(layout, dtype, device)
 }
 
 fn given(out: Out, sizes: &[i64], dtype: DType) -> Result<Tensor> {
@@ -75,39 +74,81 @@ fn given(out: Out, sizes: &[i64], dtype: DType) -> Result<Tensor> {
     Ok(target.clone())
 }
 
-/// Gives the view the layout of its tensor expanded to `sizes`.
-fn broadcast(view: &mut View, sizes: &[i64]) -> Result<()> {
-    if view.layout.sizes.as_slice() != sizes {
-        view.layout = copy::expanded(&view.layout, sizes)?;
+/// Runs an elementwise kernel: `inputs` are broadcast against each other, and the result has dtype `dtype`.
+///
+/// `kernel` gets the sizes, the output and the inputs; it says with `Err` that it has no loop for the dtype.
+///
+/// # Errors
+/// `Runtime` when the shapes do not broadcast or the place to write to does not suit; `NotImplemented`, naming `name`
+/// and `dtype`, when the kernel has no such loop.
+pub(crate) fn launch<const N: usize>(
+    name: &str,
+    out: Out,
+    dtype: DType,
+    inputs: [&Tensor; N],
+    kernel: impl FnOnce(&[i64], Operand<'_>, [Operand<'_>; N]) -> Result<(), Unsupported>,
+) -> Result<Tensor> {
+    let views = inputs.map(Tensor::read_view);
+    let mut same = true;
+    for v in &views[1..] {
+        same &= v.layout.sizes == views[0].layout.sizes;
     }
-    Ok(())
+    if same {
+        return run(name, out, dtype, &views[0].layout.sizes, views.each_ref().map(|v| &**v), kernel);
+    }
+    let mut sizes: Dims = views[0].layout.sizes.clone();
+    for v in &views[1..] {
+        sizes = broadcast_shapes(&sizes, &v.layout.sizes)?;
+    }
+    let mut expanded = views.map(|v| (*v).clone());
+    for v in &mut expanded {
+        if v.layout.sizes != sizes {
+            v.layout = copy::expanded(&v.layout, &sizes)?;
+        }
+    }
+    run(name, out, dtype, &sizes, expanded.each_ref(), kernel)
+}
+
+/// [`launch`] with inputs that have the shape of the result.
+fn run<const N: usize>(
+    name: &str,
+    out: Out,
+    dtype: DType,
+    sizes: &[i64],
+    inputs: [&View; N],
+    kernel: impl FnOnce(&[i64], Operand<'_>, [Operand<'_>; N]) -> Result<(), Unsupported>,
+) -> Result<Tensor> {
+    let unsupported =
+        |_| Error::not_implemented(format!("\"{name}\" not implemented for '{}'", dtype.scalar_type()));
+    let call = |o: Raw<'_>, ins: [Raw<'_>; N]| Some(kernel(o.sizes, o.operand(), ins.map(|r| r.operand())));
+    if matches!(out, Out::New) {
+        let mut result = fresh(sizes, dtype, &inputs)?;
+        result.fill(inputs, call).unwrap_or(Ok(())).map_err(unsupported)?;
+        return Ok(result.into_tensor());
+    }
+    let result = given(out, sizes, dtype)?;
+    let view = result.raw();
+    access([&view], inputs, |[o], ins| call(o, ins)).unwrap_or(Ok(())).map_err(unsupported)?;
+    Ok(result)
 }
 
 /// Applies a binary operation with promotion and broadcasting.
 ///
 /// # Errors
-/// `Runtime` when the shapes do not broadcast or the operation does not exist for the dtype.
+/// As [`launch`].
 pub(crate) fn binary(op: Binary, a: &Tensor, b: &Tensor, out: Out) -> Result<Tensor> {
     let dtype = result_type(&[a, b]);
-    let mut views = [a.raw(), b.raw()];
-    let result = if views[0].layout.sizes == views[1].layout.sizes {
-        output_for(out, &views[0].layout.sizes, dtype, &views)?
-    } else {
-        let sizes: Dims = broadcast_shapes(&views[0].layout.sizes, &views[1].layout.sizes)?;
-        let result = output_for(out, &sizes, dtype, &views)?;
-        broadcast(&mut views[0], &sizes)?;
-        broadcast(&mut views[1], &sizes)?;
-        result
-    };
-    let (o, [x, y]) = (result.raw(), views);
-    let done = access([&o], [&x, &y], |[o], [x, y]| {
-        // SAFETY: all operands are locked and have the output's sizes; the output is dense or was given.
-        Some(unsafe {
-            kernels::binary(op, compute_type(dtype), o.sizes, o.operand(), x.operand(), y.operand())
-        })
-    });
-    match done {
-        Some(Err(_)) => bail!(NotImplemented, "\"{op:?}\" not implemented for '{}'", dtype.scalar_type()),
-        _ => Ok(result),
+    launch(binary_name(op), out, dtype, [a, b], |sizes, o, [x, y]| {
+        // SAFETY: `launch` passes locked operands of these sizes; the output is dense or was given.
+        unsafe { kernels::binary(op, compute_type(dtype), sizes, o, x, y) }
+    })
+}
+
+/// The name of PyTorch's kernel, for its "not implemented for" text.
+fn binary_name(op: Binary) -> &'static str {
+    match op {
+        Binary::Add { .. } => "add_stub",
+        Binary::Mul => "mul_cpu",
+        _ => "binary",
     }
 }

@@ -92,6 +92,7 @@ impl Buffer {
         }
     }
 
+    #[inline(always)]
     fn new(len: usize) -> Result<Buffer> {
         let heap = if len > INLINE { Some(Memory::Block(Block::new(len)?)) } else { None };
         Ok(Buffer { heap, inline: UnsafeCell::new([MaybeUninit::uninit(); INLINE / 16]), len })
@@ -103,6 +104,7 @@ impl Storage {
     ///
     /// # Errors
     /// `OutOfMemory` when the system refuses.
+    #[inline]
     pub fn new(len: usize, device: Device) -> Result<Storage> {
         let mut buffer = Buffer::new(if device == Device::Meta { 0 } else { len })?;
         buffer.len = len;
@@ -218,6 +220,57 @@ pub struct View {
     pub layout: Layout,
     /// Their type.
     pub dtype: DType,
+}
+
+/// A storage that nobody else knows of yet, with the layout of the tensor that it will be: a kernel fills it without a
+/// lock.
+pub(crate) struct Fresh(View);
+
+impl Fresh {
+    /// Memory for those sizes and strides.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when the system refuses.
+    #[inline]
+    pub(crate) fn new(layout: Layout, dtype: DType, device: Device) -> Result<Fresh> {
+        let storage = Storage::new(layout.end() * dtype.size(), device)?;
+        Ok(Fresh(View { storage, layout, dtype }))
+    }
+
+    /// The operand to write to, or `None` on the meta device.
+    #[inline]
+    fn raw(&mut self) -> Option<Raw<'_>> {
+        let View { storage, layout, dtype } = &mut self.0;
+        let storage = Arc::get_mut(&mut storage.0)?;
+        let ptr = storage.bytes.get_mut().unwrap_or_else(PoisonError::into_inner).ptr();
+        (storage.device != Device::Meta).then_some(Raw {
+            ptr,
+            dtype: *dtype,
+            sizes: &layout.sizes,
+            strides: &layout.strides,
+        })
+    }
+
+    /// Runs `f` with the fresh operand and the inputs locked for reading; nothing on the meta device.
+    #[inline]
+    pub(crate) fn fill<const I: usize, R: Default>(
+        &mut self,
+        ins: [&View; I],
+        f: impl FnOnce(Raw<'_>, [Raw<'_>; I]) -> R,
+    ) -> R {
+        if is_meta(&ins) {
+            return R::default();
+        }
+        let Some(out) = self.raw() else { return R::default() };
+        let guards = lock_all(&[], &ins);
+        f(out, ins.map(|v| raw(v, &guards)))
+    }
+
+    /// The tensor.
+    #[inline]
+    pub(crate) fn into_tensor(self) -> crate::Tensor {
+        crate::Tensor::from_view(self.0, None, None)
+    }
 }
 
 /// An operand inside [`access`].

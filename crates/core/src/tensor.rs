@@ -1,8 +1,8 @@
 //! [`Tensor`]: a handle to elements of one dtype in a storage, with its autograd state.
 //!
-//! Cloning a tensor gives another handle to the same object, as assigning does in Python. `view` and `autograd` are
-//! locked only to read or swap a field, never while a kernel runs or another tensor is touched, so the order of these
-//! locks cannot matter.
+//! Cloning a tensor gives another handle to the same object, as assigning does in Python. `replacement` and `autograd`
+//! are locked only to read or swap a field, never while a kernel runs or another tensor is touched, so the order of
+//! these locks cannot matter.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
@@ -22,7 +22,11 @@ pub(crate) struct TensorImpl {
     /// Mirrors that of `view`, so that it is read without a lock; changes only in `set_data`.
     dtype: AtomicU8,
     device: Device,
-    view: RwLock<View>,
+    /// Where the elements are. Set once, so that calls read it without a lock.
+    view: View,
+    /// What replaces `view` after `resize_`, `set_` or an in-place change of strides; `is_replaced` says whether to look.
+    replacement: RwLock<Option<View>>,
+    is_replaced: AtomicBool,
     /// A version counter of its own (`.data`); else the storage's counts.
     own_version: Option<Arc<AtomicU64>>,
     /// Mirrors "requires grad" so that the door asks without a lock.
@@ -33,6 +37,23 @@ pub(crate) struct TensorImpl {
     creation: AtomicU8,
     /// A Python number in tensor's clothing: takes part in promotion as a number.
     wrapped_number: bool,
+}
+
+/// The view of a tensor: borrowed, or a copy of what replaced it.
+pub(crate) enum ViewRef<'a> {
+    Borrowed(&'a View),
+    Owned(View),
+}
+
+impl std::ops::Deref for ViewRef<'_> {
+    type Target = View;
+    #[inline]
+    fn deref(&self) -> &View {
+        match self {
+            ViewRef::Borrowed(view) => view,
+            ViewRef::Owned(view) => view,
+        }
+    }
 }
 
 /// Under which circumstances a view was made, which decides what an in-place write to it means.
@@ -57,16 +78,20 @@ const _: () = {
 };
 
 impl Tensor {
+    #[inline]
     pub(crate) fn from_view(view: View, base: Option<Tensor>, own_version: Option<Arc<AtomicU64>>) -> Tensor {
         Tensor::build(view, base, own_version, false)
     }
 
+    #[inline(always)]
     fn build(view: View, base: Option<Tensor>, own_version: Option<Arc<AtomicU64>>, wrapped: bool) -> Tensor {
         let creation = if crate::modes::is_inference() { Creation::Inference } else { Creation::Default };
         Tensor(Arc::new(TensorImpl {
             dtype: AtomicU8::new(view.dtype as u8),
             device: view.storage.device(),
-            view: RwLock::new(view),
+            view,
+            replacement: RwLock::new(None),
+            is_replaced: AtomicBool::new(false),
             own_version,
             needs_grad: AtomicBool::new(false),
             autograd: RwLock::new(None),
@@ -268,13 +293,24 @@ impl Tensor {
         self.0.device
     }
 
-    fn read_view(&self) -> RwLockReadGuard<'_, View> {
-        self.0.view.read().unwrap_or_else(PoisonError::into_inner)
+    /// Storage, layout and dtype, borrowed where nothing has replaced them.
+    #[inline]
+    pub(crate) fn read_view(&self) -> ViewRef<'_> {
+        if self.0.is_replaced.load(Ordering::Acquire) {
+            let replacement = self.0.replacement.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(view) = replacement.as_ref() {
+                return ViewRef::Owned(view.clone());
+            }
+        }
+        ViewRef::Borrowed(&self.0.view)
     }
 
     /// Storage, layout and dtype, for [`access`].
     pub fn raw(&self) -> View {
-        self.read_view().clone()
+        match self.read_view() {
+            ViewRef::Borrowed(view) => view.clone(),
+            ViewRef::Owned(view) => view,
+        }
     }
 
     /// Sizes, strides and offset.
@@ -425,10 +461,14 @@ impl Tensor {
     /// `Runtime` when the layout reaches past the end of the storage.
     pub fn set_view(&self, storage: Storage, layout: Layout) -> Result<()> {
         check_reach(&storage, &layout, self.dtype())?;
-        let mut view = self.0.view.write().unwrap_or_else(PoisonError::into_inner);
-        view.storage = storage;
-        view.layout = layout;
+        let view = View { storage, layout, dtype: self.dtype() };
+        self.replace_view(view);
         Ok(())
+    }
+
+    fn replace_view(&self, view: View) {
+        *self.0.replacement.write().unwrap_or_else(PoisonError::into_inner) = Some(view);
+        self.0.is_replaced.store(true, Ordering::Release);
     }
 
     /// Makes this tensor hold the elements of `other`, as assigning to `tensor.data` in PyTorch: shape and dtype may
@@ -443,10 +483,8 @@ impl Tensor {
             );
         }
         let data = other.raw();
-        let mut view = self.0.view.write().unwrap_or_else(PoisonError::into_inner);
         self.0.dtype.store(data.dtype as u8, Ordering::Relaxed);
-        *view = data;
-        drop(view);
+        self.replace_view(data);
         // The accumulator knows the former shape and dtype.
         if let Some(meta) = self.autograd_mut().as_mut() {
             meta.accumulator = Weak::new();
