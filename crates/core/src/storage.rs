@@ -262,8 +262,21 @@ impl Fresh {
             return R::default();
         }
         let Some(out) = self.raw() else { return R::default() };
-        let guards = lock_all(&[], &ins);
-        f(out, ins.map(|v| raw(v, &guards)))
+        let guards = lock_reads(&ins);
+        let mut at = 0;
+        f(
+            out,
+            ins.map(|v| {
+                let base = guards[at].as_ref().map_or(std::ptr::null_mut(), |g| g.ptr());
+                at += 1;
+                Raw {
+                    ptr: base.wrapping_add(v.layout.offset * v.dtype.size()),
+                    dtype: v.dtype,
+                    sizes: &v.layout.sizes,
+                    strides: &v.layout.strides,
+                }
+            }),
+        )
     }
 
     /// The tensor.
@@ -376,13 +389,44 @@ fn lock_all<'a>(outs: &[&'a View], ins: &[&'a View]) -> Guards<'a> {
     guards
 }
 
+/// Locks the inputs of a call that writes nothing shared, each storage once, in the order of addresses.
+#[inline]
+fn lock_reads<'a, const I: usize>(ins: &[&'a View; I]) -> [Option<SharedRead<'a>>; I] {
+    let mut guards: [Option<SharedRead<'a>>; I] = [const { None }; I];
+    let id = |i: usize| Arc::as_ptr(&ins[i].storage.0);
+    for _ in 0..I {
+        let Some(next) = (0..I).filter(|i| guards[*i].is_none()).min_by_key(|i| id(*i)) else { break };
+        let same = (0..I).find(|i| guards[*i].is_some() && id(*i) == id(next));
+        guards[next] = Some(match same.and_then(|i| guards[i].as_ref()) {
+            Some(held) => SharedRead { ptr: held.ptr, _guard: None },
+            None => {
+                let guard = read(&ins[next].storage.0.bytes);
+                SharedRead { ptr: guard.ptr(), _guard: Some(guard) }
+            }
+        });
+    }
+    guards
+}
+
+/// The address of a storage's bytes while it is locked for reading by this or an earlier entry.
+struct SharedRead<'a> {
+    ptr: *mut u8,
+    _guard: Option<RwLockReadGuard<'a, Buffer>>,
+}
+
+impl SharedRead<'_> {
+    fn ptr(&self) -> *mut u8 {
+        self.ptr
+    }
+}
+
 fn raw<'a>(view: &'a View, guards: &Guards<'_>) -> Raw<'a> {
     let id = Arc::as_ptr(&view.storage.0);
     let buffer = guards.iter().find(|(s, _)| *s == id).map(|(_, g)| g.buffer());
     let (base, len) = buffer.map_or((std::ptr::null_mut(), 0), |b| (b.ptr(), b.len));
     let layout = &view.layout;
-    // A view that reaches past its storage cannot be made; this is the last line of defence before raw memory.
-    assert!(layout.end() * view.dtype.size() <= len, "view reaches past the end of its storage");
+    // A view that reaches past its storage cannot be made, and storages do not shrink.
+    debug_assert!(layout.end() * view.dtype.size() <= len, "view reaches past the end of its storage");
     let ptr = base.wrapping_add(layout.offset * view.dtype.size());
     Raw { ptr, dtype: view.dtype, sizes: &layout.sizes, strides: &layout.strides }
 }
