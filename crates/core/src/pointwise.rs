@@ -88,13 +88,13 @@ pub(crate) fn launch<const N: usize>(
     inputs: [&Tensor; N],
     kernel: impl FnOnce(&[i64], Operand<'_>, [Operand<'_>; N]) -> Result<(), Unsupported>,
 ) -> Result<Tensor> {
-    let views = inputs.map(Tensor::read_view);
+    let views: [_; N] = std::array::from_fn(|i| inputs[i].read_view());
     let mut same = true;
     for v in &views[1..] {
         same &= v.layout.sizes == views[0].layout.sizes;
     }
     if same {
-        return run(name, out, dtype, &views[0].layout.sizes, views.each_ref().map(|v| &**v), kernel);
+        return run(name, out, dtype, &views[0].layout.sizes, std::array::from_fn(|i| &*views[i]), kernel);
     }
     let mut sizes: Dims = views[0].layout.sizes.clone();
     for v in &views[1..] {
@@ -120,7 +120,9 @@ fn run<const N: usize>(
 ) -> Result<Tensor> {
     let unsupported =
         |_| Error::not_implemented(format!("\"{name}\" not implemented for '{}'", dtype.scalar_type()));
-    let call = |o: Raw<'_>, ins: [Raw<'_>; N]| Some(kernel(o.sizes, o.operand(), ins.map(|r| r.operand())));
+    let call = |o: Raw<'_>, ins: [Raw<'_>; N]| {
+        Some(kernel(o.sizes, o.operand(), std::array::from_fn(|i| ins[i].operand())))
+    };
     if matches!(out, Out::New) {
         let mut result = fresh(sizes, dtype, &inputs)?;
         result.fill(inputs, call).unwrap_or(Ok(())).map_err(unsupported)?;

@@ -263,20 +263,14 @@ impl Fresh {
         }
         let Some(out) = self.raw() else { return R::default() };
         let guards = lock_reads(&ins);
-        let mut at = 0;
-        f(
-            out,
-            ins.map(|v| {
-                let base = guards[at].as_ref().map_or(std::ptr::null_mut(), |g| g.ptr());
-                at += 1;
-                Raw {
-                    ptr: base.wrapping_add(v.layout.offset * v.dtype.size()),
-                    dtype: v.dtype,
-                    sizes: &v.layout.sizes,
-                    strides: &v.layout.strides,
-                }
-            }),
-        )
+        // `from_fn` is inlined where `map` on an array is not.
+        let raw = |i: usize| {
+            let View { layout, dtype, .. } = ins[i];
+            let base = guards[i].as_ref().map_or(std::ptr::null_mut(), |g| g.ptr);
+            let ptr = base.wrapping_add(layout.offset * dtype.size());
+            Raw { ptr, dtype: *dtype, sizes: &layout.sizes, strides: &layout.strides }
+        };
+        f(out, std::array::from_fn(raw))
     }
 
     /// The tensor.
@@ -339,7 +333,7 @@ pub fn access<const O: usize, const I: usize, R: Default>(
         return R::default();
     }
     let guards = lock_all(&outs, &ins);
-    f(outs.map(|v| raw(v, &guards)), ins.map(|v| raw(v, &guards)))
+    f(std::array::from_fn(|i| raw(outs[i], &guards)), std::array::from_fn(|i| raw(ins[i], &guards)))
 }
 
 /// [`access`] for any number of operands.
@@ -412,12 +406,6 @@ fn lock_reads<'a, const I: usize>(ins: &[&'a View; I]) -> [Option<SharedRead<'a>
 struct SharedRead<'a> {
     ptr: *mut u8,
     _guard: Option<RwLockReadGuard<'a, Buffer>>,
-}
-
-impl SharedRead<'_> {
-    fn ptr(&self) -> *mut u8 {
-        self.ptr
-    }
 }
 
 fn raw<'a>(view: &'a View, guards: &Guards<'_>) -> Raw<'a> {
