@@ -16,6 +16,7 @@ pub(crate) fn number(s: Scalar) -> Number {
 pub(crate) fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
     let src = expand_to(src, &dst.sizes())?;
     let (d, mut s) = (dst.raw(), src);
+    check_internal_overlap(&d.layout)?;
     if d.storage.id() == s.storage.id() && d.layout != s.layout {
         s = dense_copy(&Tensor::from_view(s, None, None))?.raw();
     }
@@ -23,6 +24,19 @@ pub(crate) fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
         // SAFETY: both are locked and reach only their elements; they coincide or do not overlap.
         unsafe { copy::copy(d.sizes, d.operand(), s.operand()) }
     });
+    Ok(())
+}
+
+/// Refuses to write to a layout that names one element twice because a dimension has stride 0.
+///
+/// # Errors
+/// `Runtime` with PyTorch's text.
+pub(crate) fn check_internal_overlap(layout: &Layout) -> Result<()> {
+    if layout.sizes.iter().zip(&layout.strides).any(|(n, s)| *n > 1 && *s == 0) && layout.numel() > 0 {
+        bail!(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
+        );
+    }
     Ok(())
 }
 

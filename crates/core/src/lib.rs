@@ -12,6 +12,7 @@ mod door;
 mod error;
 pub mod layout;
 pub mod library;
+pub mod literal;
 pub mod modes;
 pub mod op;
 pub mod ops;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::op::{Autograd, OpDef, Variant};
 use crate::schema::{Argument, Default, Schema, Ty};
 use crate::value::{Args, Outputs, Value};
-use crate::{Device, MemoryFormat, Result, StorageLayout, Tensor, bail, door, ops};
+use crate::{DType, Device, MemoryFormat, Result, StorageLayout, Tensor, bail, door, ops};
 
 /// A way to call an operator: as declared, in place, or into given tensors.
 #[derive(Clone, Copy, Debug)]
@@ -245,16 +245,23 @@ fn default_value(d: &Default) -> Value {
         Default::Ints(v) => Value::Ints(v.clone()),
         Default::Bools(v) => Value::Bools(v.clone()),
         Default::Str(s) => Value::Str(s.clone()),
-        Default::Constant(c) => match MemoryFormat::parse(c) {
-            Ok(m) => Value::MemoryFormat(m),
-            // ATen spells the reductions of losses by name.
-            Err(_) => Value::Int(match c.as_str() {
-                "Mean" => 1,
-                "Sum" => 2,
-                _ => 0,
-            }),
-        },
+        Default::Constant(c) => constant(c),
     }
+}
+
+/// A default that ATen spells by name: a memory format, a dtype, or the reduction of a loss.
+fn constant(name: &str) -> Value {
+    if let Ok(format) = MemoryFormat::parse(name) {
+        return Value::MemoryFormat(format);
+    }
+    if let Some(dtype) = DType::parse(name) {
+        return Value::DType(dtype);
+    }
+    Value::Int(match name {
+        "Mean" => 1,
+        "Sum" => 2,
+        _ => 0,
+    })
 }
 
 fn convert(value: Value, ty: &Ty) -> Option<Value> {
