@@ -145,7 +145,8 @@ fn tensor_type(dtype: DType) -> String {
 enum Saved {
     Plain(Value),
     Tensor(SavedTensor),
-    List(Vec<Option<SavedTensor>>),
+    List(Vec<SavedTensor>),
+    OptList(Vec<Option<SavedTensor>>),
 }
 
 impl Saved {
@@ -153,9 +154,9 @@ impl Saved {
         match v {
             Value::Tensor(_) | Value::Tensors(_) | Value::OptTensors(_) if !full => Saved::Plain(Value::None),
             Value::Tensor(t) => Saved::Tensor(SavedTensor::input(t)),
-            Value::Tensors(l) => Saved::List(l.iter().map(|t| Some(SavedTensor::input(t))).collect()),
+            Value::Tensors(l) => Saved::List(l.iter().map(SavedTensor::input).collect()),
             Value::OptTensors(l) => {
-                Saved::List(l.iter().map(|t| t.as_ref().map(SavedTensor::input)).collect())
+                Saved::OptList(l.iter().map(|t| t.as_ref().map(SavedTensor::input)).collect())
             }
             other => Saved::Plain(other.clone()),
         }
@@ -165,16 +166,10 @@ impl Saved {
         Ok(match self {
             Saved::Plain(v) => v.clone(),
             Saved::Tensor(t) => Value::Tensor(t.unpack(node)?),
-            Saved::List(list) => {
-                let list: Vec<Option<Tensor>> = list
-                    .iter()
-                    .map(|t| t.as_ref().map(|t| t.unpack(node)).transpose())
-                    .collect::<Result<_>>()?;
-                if list.iter().all(Option::is_some) {
-                    Value::Tensors(list.into_iter().flatten().collect())
-                } else {
-                    Value::OptTensors(list)
-                }
+            Saved::List(list) => Value::Tensors(list.iter().map(|t| t.unpack(node)).collect::<Result<_>>()?),
+            Saved::OptList(list) => {
+                let unpack = |t: &Option<SavedTensor>| t.as_ref().map(|t| t.unpack(node)).transpose();
+                Value::OptTensors(list.iter().map(unpack).collect::<Result<_>>()?)
             }
         })
     }
