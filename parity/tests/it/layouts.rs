@@ -31,8 +31,12 @@ fn strided_inputs_equal_contiguous_ones() {
         let Ok(want) = sample.call(&sample.op, &sample.arguments()) else { return Ok(()) };
         let mut args = sample.arguments();
         map_tensors(&mut args, |_, t| if t.is_wrapped_number() { t.clone() } else { scattered(t) });
-        let got = sample.call(&sample.op, &args).map_err(|e| format!("{e:?}"))?;
-        same(&got, &want, sample.case.tolerance())
+        match sample.call(&sample.op, &args) {
+            Ok(got) => same(&got, &want, sample.case.tolerance()),
+            // Not every view can be taken of every layout.
+            Err(e) if e.message().starts_with("view size is not compatible") => Ok(()),
+            Err(e) => Err(format!("{e:?}")),
+        }
     }));
 }
 
