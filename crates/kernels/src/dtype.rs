@@ -194,18 +194,54 @@ elements! {
 macro_rules! with_element {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            $crate::dtype::DType::Bool => { type $T = bool; $body }
-            $crate::dtype::DType::U8 => { type $T = u8; $body }
-            $crate::dtype::DType::I8 => { type $T = i8; $body }
-            $crate::dtype::DType::I16 => { type $T = i16; $body }
-            $crate::dtype::DType::I32 => { type $T = i32; $body }
-            $crate::dtype::DType::I64 => { type $T = i64; $body }
-            $crate::dtype::DType::F16 => { type $T = $crate::dtype::f16; $body }
-            $crate::dtype::DType::BF16 => { type $T = $crate::dtype::bf16; $body }
-            $crate::dtype::DType::F32 => { type $T = f32; $body }
-            $crate::dtype::DType::F64 => { type $T = f64; $body }
-            $crate::dtype::DType::Complex64 => { type $T = $crate::dtype::C32; $body }
-            $crate::dtype::DType::Complex128 => { type $T = $crate::dtype::C64; $body }
+            $crate::dtype::DType::Bool => {
+                type $T = bool;
+                $body
+            }
+            $crate::dtype::DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::dtype::DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            $crate::dtype::DType::I16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::dtype::DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::dtype::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::dtype::DType::F16 => {
+                type $T = $crate::dtype::f16;
+                $body
+            }
+            $crate::dtype::DType::BF16 => {
+                type $T = $crate::dtype::bf16;
+                $body
+            }
+            $crate::dtype::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::dtype::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::dtype::DType::Complex64 => {
+                type $T = $crate::dtype::C32;
+                $body
+            }
+            $crate::dtype::DType::Complex128 => {
+                type $T = $crate::dtype::C64;
+                $body
+            }
         }
     };
 }

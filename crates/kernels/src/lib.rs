@@ -6,8 +6,8 @@
 
 pub mod block;
 pub mod cast;
-pub mod copy;
 pub mod conv;
+pub mod copy;
 pub mod dtype;
 pub mod gemm;
 pub mod index;

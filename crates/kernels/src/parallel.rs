@@ -139,7 +139,8 @@ impl Pool {
         let Ok(_busy) = self.busy.try_lock() else { return false };
         self.grow(threads - 1);
         // SAFETY: only the lifetime changes; `run` waits below until no thread can call the closure any more.
-        let call = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(f) };
+        let call =
+            unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(f) };
         let job = Arc::new(Job {
             call,
             tasks,
@@ -170,7 +171,8 @@ impl Pool {
     fn grow(&'static self, wanted: usize) {
         while self.workers.load(Ordering::Relaxed) < wanted {
             let n = self.workers.fetch_add(1, Ordering::Relaxed);
-            let spawned = std::thread::Builder::new().name(format!("cresset-{n}")).spawn(move || self.serve());
+            let spawned =
+                std::thread::Builder::new().name(format!("cresset-{n}")).spawn(move || self.serve());
             if spawned.is_err() {
                 self.workers.fetch_sub(1, Ordering::Relaxed);
                 return;
@@ -184,7 +186,8 @@ impl Pool {
             seen = self.wait(seen);
             let job = lock(&self.job).clone();
             let Some(job) = job else { continue };
-            let admitted = job.helpers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+            let admitted =
+                job.helpers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
             if admitted.is_ok() {
                 job.work();
             }
@@ -235,7 +238,11 @@ mod tests {
     #[test]
     fn nested_loops_and_panics_reach_the_caller() {
         let sum = AtomicUsize::new(0);
-        for_tasks(4, |_| for_ranges(100, 10, |r| { sum.fetch_add(r.len(), Ordering::Relaxed); }));
+        for_tasks(4, |_| {
+            for_ranges(100, 10, |r| {
+                sum.fetch_add(r.len(), Ordering::Relaxed);
+            })
+        });
         assert_eq!(sum.load(Ordering::Relaxed), 400);
         assert!(catch_unwind(|| for_tasks(8, |i| assert!(i != 5))).is_err());
         for_tasks(2, |_| ());

@@ -2,7 +2,7 @@
 
 use super::raw;
 use crate::autograd::Meta;
-use crate::layout::{Layout, channels_last_strides};
+use crate::layout::{Layout, broadcast_shapes, channels_last_strides};
 use crate::op::{OpDef, Out};
 use crate::{DType, Device, MemoryFormat, Result, Scalar, Tensor, bail, copy, ensure, op_list};
 use cresset_macros::op;
@@ -32,6 +32,7 @@ mod copy_ {
     fn kernel(this: &Tensor, src: &Tensor, non_blocking: bool) -> Result<Tensor> {
         // Copies within main memory are always finished on return.
         let _ = non_blocking;
+        check_broadcast(this, src)?;
         copy::copy_into(this, src)?;
         Ok(this.clone())
     }
@@ -41,6 +42,19 @@ mod copy_ {
     fn grad_src(g: &Tensor) -> Result<Tensor> {
         Ok(g.clone())
     }
+}
+
+/// Checks that `src` broadcasts to the sizes of `this`.
+fn check_broadcast(this: &Tensor, src: &Tensor) -> Result<()> {
+    let (to, from) = (this.sizes(), src.sizes());
+    let common = broadcast_shapes(&to, &from)?;
+    ensure!(
+        common == to,
+        "output with shape {:?} doesn't match the broadcast shape {:?}",
+        to.as_slice(),
+        common.as_slice()
+    );
+    Ok(())
 }
 
 /// Zeros of the same shape; in place, overwrites the elements with zeros.
@@ -103,7 +117,12 @@ fn converted(
 ) -> Result<Tensor> {
     let format = memory_format.unwrap_or(MemoryFormat::Preserve);
     let same = dtype.is_none_or(|d| d == this.dtype()) && device.is_none_or(|d| d == this.device());
-    if same && !copy && is_in_format(this, format) {
+    // Any strides but channels-last ones count as contiguous here, as in PyTorch.
+    let kept = match format {
+        MemoryFormat::Contiguous => this.is_contiguous() || !this.layout().is_channels_last(),
+        other => is_in_format(this, other),
+    };
+    if same && !copy && kept {
         return Ok(this.clone());
     }
     _to_copy::call(this, dtype, device, false, Some(format))
@@ -230,6 +249,7 @@ mod type_as {
 mod copy_from {
     fn kernel(this: &Tensor, src: &Tensor, non_blocking: bool) -> Result<Tensor> {
         let _ = non_blocking;
+        check_broadcast(this, src)?;
         let out = copy::empty_like(this, this.dtype())?;
         copy::copy_into(&out, src)?;
         Ok(out)

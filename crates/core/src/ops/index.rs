@@ -549,7 +549,12 @@ mod index_fill_tensor {
         g.index_fill(dim, index, 0)
     }
     fn grad_value(g: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
-        g.index_select(dim, index)?.sum_to_size([])
+        // A place that is named twice is filled once.
+        let size = g.sizes().get(wrap_dim(dim, g.dim())?).copied().unwrap_or(1);
+        let mut places: Vec<i64> = index.to_vec::<i64>()?.iter().map(|i| i.rem_euclid(size.max(1))).collect();
+        places.sort_unstable();
+        places.dedup();
+        g.index_select(dim, &Tensor::from_slice(&places, [places.len() as i64])?)?.sum_to_size([])
     }
 }
 

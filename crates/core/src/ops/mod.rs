@@ -6,8 +6,12 @@ mod advanced;
 mod binary;
 mod convert;
 mod create;
+mod image;
 mod index;
 mod join;
+mod matrix;
+mod padding;
+mod query;
 mod range;
 mod raw;
 mod scattering;
@@ -20,8 +24,12 @@ pub use advanced::*;
 pub use binary::*;
 pub use convert::*;
 pub use create::*;
+pub use image::*;
 pub use index::*;
 pub use join::*;
+pub use matrix::*;
+pub use padding::*;
+pub use query::*;
 pub use range::*;
 pub use scattering::*;
 pub use shape::*;
@@ -36,11 +44,15 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     binary::OPS,
     convert::OPS,
     create::OPS,
+    image::OPS,
     index::OPS,
     join::OPS,
+    matrix::OPS,
+    padding::OPS,
+    query::OPS,
     range::OPS,
     scattering::OPS,
     shape::OPS,
-    views::OPS,
     view_grad::OPS,
+    views::OPS,
 ];

@@ -46,11 +46,11 @@ fn range_len(dtype: DType, start: Scalar, end: Scalar, step: Scalar) -> Result<i
         (by > 0.0 && high >= low) || (by < 0.0 && high <= low),
         "upper bound and lower bound inconsistent with step sign"
     );
-    if dtype == DType::I64 {
+    let whole = |s: Scalar| matches!(s, Scalar::Int(_) | Scalar::Bool(_));
+    if dtype == DType::I64 && whole(start) && whole(end) && whole(step) {
         let (low, high, by) =
             (i128::from(start.to_i64()), i128::from(end.to_i64()), i128::from(step.to_i64()));
-        ensure!(by != 0, "step must be nonzero");
-        return Ok((high - low + by - by.signum()).div_euclid(by).max(0) as i64);
+        return Ok(((high - low + by - by.signum()) / by) as i64);
     }
     let n = ((high - low) / by).ceil();
     ensure!((0.0..9.2e18).contains(&n), "invalid size, possible overflow?");
@@ -255,7 +255,8 @@ mod logspace {
             let exponent = spaced(n, a, b, (b - a) / gaps, |s: C64, i| s * i as f64);
             raw::generate(&[steps], move |i| C64::new(base, 0.0).powc(exponent(i)))?
         } else {
-            let (a, b) = (start.to_f64(), if n == 1 { start.to_f64() } else { end.to_f64() });
+            let whole = |s: Scalar| if dtype.is_integral_or_bool() { s.to_i64() as f64 } else { s.to_f64() };
+            let (a, b) = (whole(start), if n == 1 { whole(start) } else { whole(end) });
             let exponent = spaced(n, a, b, (b - a) / gaps, |s, i| s * i as f64);
             raw::generate(&[steps], move |i| base.powf(exponent(i)))?
         };

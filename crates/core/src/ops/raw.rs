@@ -299,8 +299,9 @@ pub(crate) fn output(out: Out, sizes: &[i64], like: &Tensor) -> Result<Tensor> {
                     name(t.dtype())
                 );
             }
-            crate::copy::resize_output(t, sizes)?;
-            super::index::writable(t)
+            let t = super::index::writable(t)?;
+            crate::copy::resize_output(&t, sizes)?;
+            Ok(t)
         }
     }
 }
@@ -372,8 +373,9 @@ pub(crate) fn place(out: Out, sizes: &[i64], dtype: DType, device: Device) -> Re
                     to.scalar_type()
                 );
             }
-            crate::copy::resize_output(&outs[0], sizes)?;
-            super::index::writable(&outs[0])
+            let t = super::index::writable(&outs[0])?;
+            crate::copy::resize_output(&t, sizes)?;
+            Ok(t)
         }
     }
 }

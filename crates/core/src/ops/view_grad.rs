@@ -204,14 +204,16 @@ mod as_strided_scatter {
     ) -> Result<Tensor> {
         overwrite(clone_storage(this)?, src, |_| strided_layout(this, size, stride, storage_offset))
     }
+    /// Only what was overwritten passes a gradient on: that is PyTorch's formula.
     fn grad_this(
         g: &Tensor,
-        src: &Meta,
+        this: &Meta,
         size: &[i64],
         stride: &[i64],
         storage_offset: Option<i64>,
     ) -> Result<Tensor> {
-        as_strided_scatter::call(&g.contiguous()?, &src.zeros()?, size, stride, storage_offset)
+        let part = as_strided::call(&g.contiguous()?, size, stride, storage_offset)?;
+        as_strided_scatter::call(&this.zeros()?, &part, size, stride, storage_offset)
     }
     fn grad_src(g: &Tensor, size: &[i64], stride: &[i64], storage_offset: Option<i64>) -> Result<Tensor> {
         as_strided::call(&g.contiguous()?, size, stride, storage_offset)

@@ -1,0 +1,429 @@
+//! Padding.
+
+use super::raw::{self, Indexed, Visit};
+use super::*;
+use crate::autograd::Meta;
+use crate::layout::{Dims, Layout};
+use crate::op::OpDef;
+use crate::{Result, Scalar, Tensor, bail, ensure, op_list};
+use cresset_kernels::index::Combine;
+use cresset_macros::op;
+
+pub(crate) static OPS: &[&OpDef] = op_list![
+    pad,
+    constant_pad_nd,
+    _pad_circular,
+    reflection_pad1d,
+    reflection_pad1d_backward,
+    reflection_pad2d,
+    reflection_pad2d_backward,
+    reflection_pad3d,
+    reflection_pad3d_backward,
+    replication_pad1d,
+    replication_pad1d_backward,
+    replication_pad2d,
+    replication_pad2d_backward,
+    replication_pad3d,
+    replication_pad3d_backward,
+];
+
+/// Elements added before (negative: taken away) and after each dimension, from a list that starts at the last one.
+fn amounts(pad: &[i64], rank: usize) -> Vec<(i64, i64)> {
+    (0..rank).map(|d| pad.get(2 * (rank - 1 - d)..2 * (rank - d)).map_or((0, 0), |p| (p[0], p[1]))).collect()
+}
+
+/// Adds elements of one value around the last dimensions, or takes elements away.
+#[op("constant_pad_nd(Tensor self, SymInt[] pad, Scalar value=0) -> Tensor", out = "out", tags(core))]
+mod constant_pad_nd {
+    fn kernel(this: &Tensor, pad: &[i64], value: Scalar) -> Result<Tensor> {
+        let rank = this.dim();
+        ensure!(pad.len() % 2 == 0, "Length of pad must be even but instead it equals {}", pad.len());
+        ensure!(
+            pad.len() / 2 <= rank,
+            "Length of pad should be no more than twice the number of dimensions of the input. Pad length is {} while the input has {rank} dimensions.",
+            pad.len()
+        );
+        let (amounts, from) = (amounts(pad, rank), this.layout());
+        let mut sizes = from.sizes.clone();
+        for (d, (before, after)) in amounts.iter().enumerate() {
+            sizes[d] += before + after;
+            ensure!(
+                sizes[d] >= 0,
+                "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which is invalid. Check dimension {d} of your input.",
+                from.sizes[d]
+            );
+        }
+        let out = crate::copy::full(&sizes, value, this.dtype(), this.device())?;
+        if let Some((to, from)) = shared_part(&out.layout(), &from, &amounts) {
+            raw::copy(&raw::window(&out, to)?, &raw::window(this, from)?)?;
+        }
+        Ok(out)
+    }
+    fn grad_this(g: &Tensor, pad: &[i64]) -> Result<Tensor> {
+        let back: Vec<i64> = pad.iter().map(|p| -p).collect();
+        constant_pad_nd::call(g, &back, Scalar::Int(0))
+    }
+}
+
+/// Where the elements that stay lie in the padded tensor and in the original; `None` if none do.
+fn shared_part(to: &Layout, from: &Layout, amounts: &[(i64, i64)]) -> Option<(Layout, Layout)> {
+    let (mut to, mut from) = (to.clone(), from.clone());
+    for (d, &(before, after)) in amounts.iter().enumerate() {
+        let size = from.sizes[d] + before.min(0) + after.min(0);
+        if size <= 0 {
+            return None;
+        }
+        to.offset += (before.max(0) * to.strides[d]) as usize;
+        from.offset += ((-before).max(0) * from.strides[d]) as usize;
+        to.sizes[d] = size;
+        from.sizes[d] = size;
+    }
+    Some((to, from))
+}
+
+/// Pads the last dimensions in one of the modes `constant`, `reflect`, `replicate` and `circular`.
+#[op(
+    "pad(Tensor self, SymInt[] pad, str mode=\"constant\", float? value=None) -> Tensor",
+    composite,
+    onnx = "Pad"
+)]
+mod pad {
+    fn kernel(this: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Result<Tensor> {
+        let n = this.dim();
+        ensure!(pad.len() % 2 == 0, "Padding length must be divisible by 2");
+        ensure!(
+            pad.len() <= 2 * n,
+            "Padding length should be less than or equal to two times the input dimension but got padding length {} and input of dimension {n}",
+            pad.len()
+        );
+        if mode == "constant" {
+            return constant_pad_nd::call(this, pad, value.map_or(Scalar::Int(0), Scalar::Float));
+        }
+        ensure!(value.is_none_or(|v| v == 0.0), "Padding mode \"{mode}\" doesn't take in value argument");
+        let fits = |k: usize| pad.len() == 2 * k && (n == k + 1 || n == k + 2);
+        match (mode, pad.len() / 2) {
+            ("reflect", 1) if fits(1) => reflection_pad1d::call(this, pad),
+            ("reflect", 2) if fits(2) => reflection_pad2d::call(this, pad),
+            ("reflect", 3) if fits(3) => reflection_pad3d::call(this, pad),
+            ("replicate", 1) if fits(1) => replication_pad1d::call(this, pad),
+            ("replicate", 2) if fits(2) => replication_pad2d::call(this, pad),
+            ("replicate", 3) if fits(3) => replication_pad3d::call(this, pad),
+            ("circular", 1..=3) if fits(pad.len() / 2) => _pad_circular::call(this, pad),
+            ("reflect" | "replicate" | "circular", _) => bail!(
+                NotImplemented,
+                "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
+            ),
+            _ => bail!(NotImplemented, "Unrecognised padding mode {mode}"),
+        }
+    }
+}
+
+/// Pads the last dimensions with what is at their other end.
+#[op("_pad_circular(Tensor self, SymInt[] pad) -> Tensor", composite, no_method)]
+mod _pad_circular {
+    fn kernel(this: &Tensor, pad: &[i64]) -> Result<Tensor> {
+        let rank = this.dim();
+        ensure!(
+            pad.len() / 2 + 1 <= rank,
+            "Invalid padding size, expected {} but got {}",
+            2 * rank.saturating_sub(2),
+            pad.len()
+        );
+        let mut result = this.clone();
+        for (d, (before, after)) in amounts(pad, rank).into_iter().enumerate() {
+            let size = this.sizes()[d];
+            ensure!(before <= size && after <= size, "Padding value causes wrapping around more than once.");
+            ensure!(size + before + after >= 0, "Negative padding value is resulting in an empty dimension");
+            if (before, after) != (0, 0) {
+                result = wrap_around(&result, d as i64, size, before, after)?;
+            }
+        }
+        Ok(result)
+    }
+}
+
+fn wrap_around(t: &Tensor, d: i64, size: i64, before: i64, after: i64) -> Result<Tensor> {
+    let middle = slice::call(t, d, Some((-before).max(0)), Some(size - (-after).max(0)), 1)?;
+    let mut parts = Vec::new();
+    if before > 0 {
+        parts.push(slice::call(t, d, Some(size - before), Some(size), 1)?);
+    }
+    parts.push(middle);
+    if after > 0 {
+        parts.push(slice::call(t, d, Some(0), Some(after), 1)?);
+    }
+    cat::call(&parts, d)
+}
+
+/// How positions outside a dimension are answered by positions inside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Border {
+    Reflect,
+    Replicate,
+}
+
+impl Border {
+    fn place(self, i: i64, size: i64) -> i64 {
+        match self {
+            Border::Replicate => i.clamp(0, size - 1),
+            Border::Reflect if i < 0 => -i,
+            Border::Reflect if i >= size => 2 * (size - 1) - i,
+            Border::Reflect => i,
+        }
+    }
+}
+
+/// For each padded dimension the position in the original that each of its positions shows.
+struct Maps {
+    sizes: Dims,
+    maps: Vec<(usize, Tensor)>,
+}
+
+impl Maps {
+    fn new(border: Border, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<Maps> {
+        check(border, sizes, pad, spatial)?;
+        let mut padded = Dims::from_slice(sizes);
+        let mut maps = Vec::new();
+        let amounts = amounts(pad, sizes.len());
+        for d in sizes.len() - spatial..sizes.len() {
+            let (before, after) = amounts[d];
+            padded[d] += before + after;
+            ensure!(
+                padded[d] >= 1,
+                "input (size: {}) is too small, calculated output size: {}",
+                sizes[d],
+                padded[d]
+            );
+            let map: Vec<i64> = (0..padded[d]).map(|i| border.place(i - before, sizes[d])).collect();
+            maps.push((d, Tensor::from_slice(&map, [padded[d]])?));
+        }
+        Ok(Maps { sizes: padded, maps })
+    }
+
+    /// The strides of the original in the loop over the padded sizes, and the maps as indices into it.
+    fn indexed<'a>(&'a self, original: &Layout) -> (Dims, Vec<Indexed<'a>>) {
+        let mut strides = original.strides.clone();
+        let of = |(d, map): &'a (usize, Tensor)| {
+            let mut own = Dims::from_elem(0, self.sizes.len());
+            own[*d] = 1;
+            Indexed {
+                indices: map,
+                strides: own,
+                size: original.sizes[*d],
+                stride: original.strides[*d],
+                low: 0,
+            }
+        };
+        let indexed = self.maps.iter().map(of).collect();
+        self.maps.iter().for_each(|(d, _)| strides[*d] = 0);
+        (strides, indexed)
+    }
+}
+
+fn check(border: Border, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<()> {
+    ensure!(
+        pad.len() == 2 * spatial,
+        "padding size is expected to be {}, but got: {}",
+        2 * spatial,
+        pad.len()
+    );
+    let n = sizes.len();
+    let lead = n.saturating_sub(spatial);
+    if !(lead == 1 || lead == 2) || sizes[n - spatial - 1..].contains(&0) {
+        let which = format!("{}D or {}D", spatial + 1, spatial + 2);
+        bail!(
+            "Expected {which} (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {sizes:?}"
+        );
+    }
+    if border == Border::Reflect {
+        for (k, p) in pad.chunks(2).enumerate() {
+            let d = n - 1 - k;
+            ensure!(
+                p[0] < sizes[d] && p[1] < sizes[d],
+                "Argument #{}: Padding size should be less than the corresponding input dimension, but got: padding ({}, {}) at dimension {d} of input {sizes:?}",
+                4 + 2 * k,
+                p[0],
+                p[1]
+            );
+        }
+    }
+    Ok(())
+}
+
+fn extend(border: Border, this: &Tensor, pad: &[i64], spatial: usize) -> Result<Tensor> {
+    let maps = Maps::new(border, &this.sizes(), pad, spatial)?;
+    let out = Tensor::empty_of(&maps.sizes, this.dtype(), this.device())?;
+    let (strides, indexed) = maps.indexed(&this.layout());
+    raw::visit(Visit::Get, &maps.sizes, (&out, &out.strides()), (this, &strides), &indexed);
+    Ok(out)
+}
+
+fn fold_back(border: Border, grad: &Tensor, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<Tensor> {
+    let maps = Maps::new(border, sizes, pad, spatial)?;
+    ensure!(
+        grad.sizes() == maps.sizes,
+        "gradOutput sizes unexpected. Expected: {:?}, Got: {:?}",
+        maps.sizes.as_slice(),
+        grad.sizes().as_slice()
+    );
+    let out = crate::copy::zeros(sizes, grad.dtype(), grad.device())?;
+    let (strides, indexed) = maps.indexed(&out.layout());
+    raw::visit(
+        Visit::Combine(Combine::Sum),
+        &maps.sizes,
+        (&out, &strides),
+        (grad, &grad.strides()),
+        &indexed,
+    );
+    Ok(out)
+}
+
+/// Pads the last dimension with elements mirrored at the edge.
+#[op("reflection_pad1d(Tensor self, SymInt[2] padding) -> Tensor", out = "out")]
+mod reflection_pad1d {
+    fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        extend(Border::Reflect, this, padding, 1)
+    }
+    fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        reflection_pad1d_backward::call(g, this, padding)
+    }
+}
+
+/// Gradient of [`reflection_pad1d`].
+#[op("reflection_pad1d_backward(Tensor grad_output, Tensor self, SymInt[2] padding) -> Tensor", no_method)]
+mod reflection_pad1d_backward {
+    fn kernel(grad_output: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        fold_back(Border::Reflect, grad_output, &this.sizes(), padding, 1)
+    }
+    fn grad_grad_output(g: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        reflection_pad1d::call(g, padding)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
+    }
+}
+
+/// Pads the last two dimensions with elements mirrored at the edge.
+#[op("reflection_pad2d(Tensor self, SymInt[4] padding) -> Tensor", out = "out")]
+mod reflection_pad2d {
+    fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        extend(Border::Reflect, this, padding, 2)
+    }
+    fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        reflection_pad2d_backward::call(g, this, padding)
+    }
+}
+
+/// Gradient of [`reflection_pad2d`].
+#[op("reflection_pad2d_backward(Tensor grad_output, Tensor self, SymInt[4] padding) -> Tensor", no_method)]
+mod reflection_pad2d_backward {
+    fn kernel(grad_output: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        fold_back(Border::Reflect, grad_output, &this.sizes(), padding, 2)
+    }
+    fn grad_grad_output(g: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        reflection_pad2d::call(g, padding)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
+    }
+}
+
+/// Pads the last three dimensions with elements mirrored at the edge.
+#[op("reflection_pad3d(Tensor self, SymInt[6] padding) -> Tensor", out = "out")]
+mod reflection_pad3d {
+    fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        extend(Border::Reflect, this, padding, 3)
+    }
+    fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        reflection_pad3d_backward::call(g, this, padding)
+    }
+}
+
+/// Gradient of [`reflection_pad3d`].
+#[op("reflection_pad3d_backward(Tensor grad_output, Tensor self, SymInt[6] padding) -> Tensor", no_method)]
+mod reflection_pad3d_backward {
+    fn kernel(grad_output: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        fold_back(Border::Reflect, grad_output, &this.sizes(), padding, 3)
+    }
+    fn grad_grad_output(g: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        reflection_pad3d::call(g, padding)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
+    }
+}
+
+/// Pads the last dimension with elements repeated from the edge.
+#[op("replication_pad1d(Tensor self, SymInt[2] padding) -> Tensor", out = "out")]
+mod replication_pad1d {
+    fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        extend(Border::Replicate, this, padding, 1)
+    }
+    fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        replication_pad1d_backward::call(g, this, padding)
+    }
+}
+
+/// Gradient of [`replication_pad1d`].
+#[op("replication_pad1d_backward(Tensor grad_output, Tensor self, SymInt[2] padding) -> Tensor", no_method)]
+mod replication_pad1d_backward {
+    fn kernel(grad_output: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        fold_back(Border::Replicate, grad_output, &this.sizes(), padding, 1)
+    }
+    fn grad_grad_output(g: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        replication_pad1d::call(g, padding)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
+    }
+}
+
+/// Pads the last two dimensions with elements repeated from the edge.
+#[op("replication_pad2d(Tensor self, SymInt[4] padding) -> Tensor", out = "out")]
+mod replication_pad2d {
+    fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        extend(Border::Replicate, this, padding, 2)
+    }
+    fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        replication_pad2d_backward::call(g, this, padding)
+    }
+}
+
+/// Gradient of [`replication_pad2d`].
+#[op("replication_pad2d_backward(Tensor grad_output, Tensor self, SymInt[4] padding) -> Tensor", no_method)]
+mod replication_pad2d_backward {
+    fn kernel(grad_output: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        fold_back(Border::Replicate, grad_output, &this.sizes(), padding, 2)
+    }
+    fn grad_grad_output(g: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        replication_pad2d::call(g, padding)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
+    }
+}
+
+/// Pads the last three dimensions with elements repeated from the edge.
+#[op("replication_pad3d(Tensor self, SymInt[6] padding) -> Tensor", out = "out")]
+mod replication_pad3d {
+    fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        extend(Border::Replicate, this, padding, 3)
+    }
+    fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        replication_pad3d_backward::call(g, this, padding)
+    }
+}
+
+/// Gradient of [`replication_pad3d`].
+#[op("replication_pad3d_backward(Tensor grad_output, Tensor self, SymInt[6] padding) -> Tensor", no_method)]
+mod replication_pad3d_backward {
+    fn kernel(grad_output: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        fold_back(Border::Replicate, grad_output, &this.sizes(), padding, 3)
+    }
+    fn grad_grad_output(g: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        replication_pad3d::call(g, padding)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
+    }
+}
