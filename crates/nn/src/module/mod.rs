@@ -19,6 +19,7 @@ pub use containers::{ModuleDict, ParameterDict, ParameterList, Sequential};
 pub use forward::{Forward, Layer};
 pub use hooks::Hooked;
 pub use parameter::{Buffer, Parameter, Training};
+pub(crate) use repr::boolean;
 pub use repr::{float, int_or_tuple, number, tuple};
 pub use state::{IncompatibleKeys, StateDict};
 

@@ -1,0 +1,186 @@
+//! Batch normalisation over one to three spatial dimensions.
+//!
+//! `y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias` per channel. Training uses the statistics of the batch and
+//! keeps running ones, evaluation uses the running ones.
+
+use cresset_core::{DType, Device, Result, Scalar, Tensor, bail, ensure, no_grad, ops};
+
+use super::parameter;
+use crate::init;
+use crate::module::{Buffer, Forward, Module, Parameter, Training, boolean, float};
+use crate::options::options;
+
+options! {
+    /// Optional settings of [`BatchNorm`].
+    BatchNormOptions {
+        /// Added to the variance (default: 1e-5).
+        eps: f64 = 1e-5,
+        /// Weight of a batch in the running statistics; `None`: all batches count the same (default: 0.1).
+        momentum: Option<f64> = Some(0.1),
+        /// Whether there are a weight and a bias (default: yes).
+        affine: bool = true,
+        /// Whether running statistics are kept; without, evaluation uses those of the batch (default: yes).
+        track_running_stats: bool = true,
+        /// Whether there is a bias, if affine (default: yes).
+        bias: bool = true,
+        /// The element type (default: `float32`).
+        dtype: DType = DType::F32,
+    }
+}
+
+/// Running statistics of the channels.
+#[derive(Clone, Debug)]
+pub(super) struct Statistics {
+    pub mean: Buffer,
+    pub var: Buffer,
+    pub batches: Buffer,
+}
+
+impl Statistics {
+    pub(super) fn new(num_features: i64, dtype: DType) -> Result<Statistics> {
+        let mean = Tensor::empty_of(&[num_features], dtype, Device::Cpu)?;
+        let var = Tensor::empty_of(&[num_features], dtype, Device::Cpu)?;
+        init::zeros_(&mean)?;
+        init::ones_(&var)?;
+        // State saved before PyTorch 0.4.1 lacks the number of batches.
+        let batches = Buffer::optional(Tensor::scalar(Scalar::Int(0), DType::I64)?);
+        Ok(Statistics { mean: Buffer::new(mean), var: Buffer::new(var), batches })
+    }
+}
+
+/// Weight and bias at their start: ones and zeros.
+pub(super) fn affine(num_features: i64, affine: bool, bias: bool, dtype: DType) -> Result<(Option<Parameter>, Option<Parameter>)> {
+    let make = |wanted: bool, value: f64| {
+        let Some(p) = wanted.then(|| parameter(&[num_features], dtype)).transpose()? else { return Ok(None) };
+        init::constant_(&p, value)?;
+        Ok(Some(p))
+    };
+    Ok((make(affine, 1.0)?, make(affine && bias, 0.0)?))
+}
+
+/// Batch normalisation, as [`torch.nn.BatchNorm2d`](https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html)
+/// and its siblings (Ioffe and Szegedy 2015).
+///
+/// # Shapes
+/// `[N, C, spatial…]` with `D` spatial dimensions (one or none for `D` = 1) -> the same.
+#[derive(Clone, Debug, Module)]
+#[module(name = format!("BatchNorm{D}d"), repr = self.text())]
+pub struct BatchNorm<const D: usize> {
+    /// The factor per channel, at first 1.
+    pub weight: Option<Parameter>,
+    /// The summand per channel, at first 0.
+    pub bias: Option<Parameter>,
+    /// The running mean per channel.
+    pub running_mean: Option<Buffer>,
+    /// The running variance per channel.
+    pub running_var: Option<Buffer>,
+    /// The number of batches so far.
+    pub num_batches_tracked: Option<Buffer>,
+    training: Training,
+    #[module(skip)]
+    num_features: i64,
+    #[module(skip)]
+    eps: f64,
+    #[module(skip)]
+    momentum: Option<f64>,
+}
+
+/// Batch normalisation of `[N, C]` or `[N, C, L]`.
+pub type BatchNorm1d = BatchNorm<1>;
+/// Batch normalisation of `[N, C, H, W]`.
+pub type BatchNorm2d = BatchNorm<2>;
+/// Batch normalisation of `[N, C, D, H, W]`.
+pub type BatchNorm3d = BatchNorm<3>;
+
+impl<const D: usize> BatchNorm<D> {
+    /// With PyTorch's defaults.
+    ///
+    /// # Errors
+    /// `Runtime` for a negative number of features.
+    pub fn new(num_features: i64) -> Result<Self> {
+        Self::with(num_features, |o| o)
+    }
+
+    /// With optional settings.
+    ///
+    /// # Errors
+    /// `Runtime` for a negative number of features.
+    pub fn with(num_features: i64, options: impl FnOnce(BatchNormOptions) -> BatchNormOptions) -> Result<Self> {
+        let o = options(BatchNormOptions::default());
+        let (weight, bias) = affine(num_features, o.affine, o.bias, o.dtype)?;
+        let statistics = o.track_running_stats.then(|| Statistics::new(num_features, o.dtype)).transpose()?;
+        let (running_mean, running_var, num_batches_tracked) =
+            statistics.map_or((None, None, None), |s| (Some(s.mean), Some(s.var), Some(s.batches)));
+        let (training, eps, momentum) = (Training::new(), o.eps, o.momentum);
+        Ok(BatchNorm { weight, bias, running_mean, running_var, num_batches_tracked, training, num_features, eps, momentum })
+    }
+
+    /// Counts the batch and gives its weight in the running statistics.
+    fn average_factor(&self) -> Result<f64> {
+        if let (true, Some(batches)) = (self.training.is_on(), &self.num_batches_tracked) {
+            let _guard = no_grad();
+            batches.add_scalar_(1)?;
+            if self.momentum.is_none() {
+                return Ok(1.0 / batches.item()?.to_f64());
+            }
+        }
+        Ok(self.momentum.unwrap_or(0.0))
+    }
+
+    fn check_dimensions(&self, input: &Tensor) -> Result<()> {
+        let dims = input.dim();
+        match D {
+            1 => ensure!(dims == 2 || dims == 3, Value, "expected 2D or 3D input (got {dims}D input)"),
+            _ if dims != D + 2 => bail!(Value, "expected {}D input (got {dims}D input)", D + 2),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Training needs more than one value per channel.
+    fn check_batch(&self, input: &Tensor) -> Result<()> {
+        let sizes = input.sizes();
+        let per_channel: i64 = sizes.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, n)| n).product();
+        ensure!(
+            per_channel != 1,
+            Value,
+            "Expected more than 1 value per channel when training, got input size torch.Size({:?})",
+            &sizes[..]
+        );
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "{}, eps={}, momentum={}, affine={}, bias={}, track_running_stats={}",
+            self.num_features,
+            float(self.eps),
+            self.momentum.map_or("None".into(), float),
+            boolean(self.weight.is_some()),
+            boolean(self.bias.is_some()),
+            boolean(self.running_mean.is_some())
+        )
+    }
+}
+
+impl<const D: usize> Forward for BatchNorm<D> {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        self.check_dimensions(input)?;
+        let factor = self.average_factor()?;
+        let training = self.training.is_on() || self.running_mean.is_none();
+        if training {
+            self.check_batch(input)?;
+        }
+        ops::batch_norm(
+            input,
+            self.weight.as_deref(),
+            self.bias.as_deref(),
+            self.running_mean.as_deref(),
+            self.running_var.as_deref(),
+            training,
+            factor,
+            self.eps,
+            true,
+        )
+    }
+}
