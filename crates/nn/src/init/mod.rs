@@ -5,7 +5,7 @@
 mod fan;
 mod structured;
 
-use cresset_core::{DType, Result, Tensor, ensure, no_grad};
+use cresset_core::{DType, Result, Tensor, ensure, no_grad, ops};
 
 pub use fan::{Fan, Nonlinearity, calculate_fan_in_and_fan_out, calculate_gain};
 pub use structured::{dirac_, eye_, orthogonal_, sparse_};
@@ -142,7 +142,7 @@ fn truncate_normal(tensor: &Tensor, mean: f64, std: f64, a: f64, b: f64) -> Resu
             return if result.same(tensor) { Ok(result) } else { tensor.copy_(&result) };
         }
         let again = normal_(&result.empty_like()?, mean, std)?;
-        result = again.where_self(&outside, &result)?;
+        result = ops::where_self(&outside, &again, &result)?;
     }
 }
 
@@ -164,7 +164,7 @@ fn reject_uniform(tensor: &Tensor, mean: f64, std: f64, a: f64, b: f64) -> Resul
     let mut pending = rejected(&result)?;
     while pending.any()?.item()?.to_bool() {
         let candidates = uniform_(&result.empty_like()?, a, b)?;
-        result = candidates.where_self(&pending, &result)?;
+        result = ops::where_self(&pending, &candidates, &result)?;
         pending = pending.logical_and(&rejected(&candidates)?)?;
     }
     tensor.copy_(&result)

@@ -1,0 +1,115 @@
+//! [`Embedding`]: a table of vectors, looked up by index.
+
+use cresset_core::{DType, Result, Tensor, ensure, no_grad, ops};
+
+use super::parameter;
+use crate::init;
+use crate::module::{Forward, Module, Parameter, float};
+use crate::options::options;
+
+options! {
+    /// Optional settings of [`Embedding`].
+    EmbeddingOptions {
+        /// The row that is zero and gets no gradient; negative counts from the end (default: none).
+        padding_idx: Option<i64> = None,
+        /// Rows that are looked up are first scaled down to this norm (default: no limit).
+        max_norm: Option<f64> = None,
+        /// The order of that norm (default: 2).
+        norm_type: f64 = 2.0,
+        /// Whether gradients are divided by how often a row is looked up (default: no).
+        scale_grad_by_freq: bool = false,
+        /// The element type (default: `float32`).
+        dtype: DType = DType::F32,
+    }
+}
+
+/// A table of vectors, as [`torch.nn.Embedding`](https://pytorch.org/docs/stable/generated/torch.nn.Embedding.html).
+///
+/// # Shapes
+/// Indices `[*]` -> `[*, embedding_dim]`; `weight [num_embeddings, embedding_dim]`.
+#[derive(Clone, Debug, Module)]
+#[module(repr = self.text())]
+pub struct Embedding {
+    /// The vectors, drawn from `N(0, 1)`.
+    pub weight: Parameter,
+    #[module(skip)]
+    options: EmbeddingOptions,
+}
+
+impl Embedding {
+    /// Of that many vectors of that many elements.
+    ///
+    /// # Errors
+    /// `Runtime` for negative sizes.
+    pub fn new(num_embeddings: i64, embedding_dim: i64) -> Result<Embedding> {
+        Embedding::with(num_embeddings, embedding_dim, |o| o)
+    }
+
+    /// With optional settings.
+    ///
+    /// # Errors
+    /// `Runtime` for negative sizes, `Value` when `padding_idx` is no row.
+    pub fn with(
+        num_embeddings: i64,
+        embedding_dim: i64,
+        options: impl FnOnce(EmbeddingOptions) -> EmbeddingOptions,
+    ) -> Result<Embedding> {
+        let o = options(EmbeddingOptions::default());
+        let weight = parameter(&[num_embeddings, embedding_dim], o.dtype)?;
+        init::normal_(&weight, 0.0, 1.0)?;
+        Embedding::assemble(weight, o)
+    }
+
+    /// With given vectors `[num_embeddings, embedding_dim]`, which are trained unless `freeze`.
+    ///
+    /// # Errors
+    /// `Value` unless there are two dimensions.
+    pub fn from_pretrained(vectors: &Tensor, freeze: bool) -> Result<Embedding> {
+        ensure!(vectors.dim() == 2, Value, "Embeddings parameter is expected to be 2-dimensional");
+        let weight = Parameter::new(vectors.detach())?;
+        weight.set_requires_grad(!freeze)?;
+        Ok(Embedding { weight, options: EmbeddingOptions::default() })
+    }
+
+    fn assemble(weight: Parameter, mut options: EmbeddingOptions) -> Result<Embedding> {
+        if let Some(index) = &mut options.padding_idx {
+            let rows = weight.size(0)?;
+            ensure!((-rows..rows).contains(index), Value, "Padding_idx must be within num_embeddings");
+            *index = index.rem_euclid(rows);
+            let _guard = no_grad();
+            weight.select(0, *index)?.zero_()?;
+        }
+        Ok(Embedding { weight, options })
+    }
+
+    fn text(&self) -> String {
+        let (sizes, o) = (self.weight.sizes(), &self.options);
+        let mut text = format!("{}, {}", sizes[0], sizes[1]);
+        if let Some(index) = o.padding_idx {
+            text += &format!(", padding_idx={index}");
+        }
+        if let Some(norm) = o.max_norm {
+            text += &format!(", max_norm={}", float(norm));
+        }
+        if o.norm_type != 2.0 {
+            text += &format!(", norm_type={}", float(o.norm_type));
+        }
+        if o.scale_grad_by_freq {
+            text += ", scale_grad_by_freq=True";
+        }
+        text
+    }
+}
+
+impl Forward for Embedding {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let o = &self.options;
+        if let Some(max_norm) = o.max_norm {
+            let _guard = no_grad();
+            self.weight.embedding_renorm_(input, max_norm, o.norm_type)?;
+        }
+        ops::embedding_with(&self.weight, input, |e| {
+            e.padding_idx(o.padding_idx.unwrap_or(-1)).scale_grad_by_freq(o.scale_grad_by_freq)
+        })
+    }
+}

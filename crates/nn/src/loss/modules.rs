@@ -1,0 +1,241 @@
+//! The losses as modules.
+
+use cresset_core::{Result, Tensor};
+
+use super::functional::{self as f, Reduction};
+use crate::module::{Buffer, Module};
+
+/// Losses of an input and a target; the settings are those of the function of the same name.
+macro_rules! losses {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty = $default:expr),* $(,)? }
+        |$s:ident, $input:ident, $target:ident| $forward:expr;)*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Module)]
+        pub struct $name {
+            $(#[module(skip)] $field: $ty,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($field: $default),* }
+            }
+        }
+
+        impl $name {
+            /// With PyTorch's defaults.
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            $(
+                $(#[$field_doc])*
+                #[must_use]
+                pub fn $field(mut self, value: impl Into<$ty>) -> Self {
+                    self.$field = value.into();
+                    self
+                }
+            )*
+
+            /// The loss.
+            ///
+            /// # Errors
+            /// `Runtime` when shapes do not fit.
+            pub fn forward(&self, $input: &Tensor, $target: &Tensor) -> Result<Tensor> {
+                let $s = self;
+                $forward
+            }
+        }
+    )* };
+}
+
+losses! {
+    /// Squared differences, as `torch.nn.MSELoss`.
+    MSELoss {
+        /// What becomes of the losses of the elements (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+    } |s, input, target| f::mse_loss(input, target, s.reduction);
+    /// Absolute differences, as `torch.nn.L1Loss`.
+    L1Loss {
+        /// What becomes of the losses of the elements (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+    } |s, input, target| f::l1_loss(input, target, s.reduction);
+    /// Quadratic for small differences, absolute for large ones, as `torch.nn.SmoothL1Loss`.
+    SmoothL1Loss {
+        /// What becomes of the losses of the elements (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+        /// Below this difference the loss is quadratic (default: 1).
+        beta: f64 = 1.0,
+    } |s, input, target| f::smooth_l1_loss(input, target, |o| o.reduction(s.reduction).beta(s.beta));
+    /// Quadratic for small differences, `delta` times absolute for large ones, as `torch.nn.HuberLoss`.
+    HuberLoss {
+        /// What becomes of the losses of the elements (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+        /// Below this difference the loss is quadratic (default: 1).
+        delta: f64 = 1.0,
+    } |s, input, target| f::huber_loss(input, target, |o| o.reduction(s.reduction).delta(s.delta));
+    /// The divergence of Kullback and Leibler, as `torch.nn.KLDivLoss`.
+    KLDivLoss {
+        /// What becomes of the losses of the elements (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+        /// Divides the sum by the number of samples, whatever `reduction` says (default: no).
+        batchmean: bool = false,
+        /// Whether the target holds logarithms (default: no).
+        log_target: bool = false,
+    } |s, input, target| f::kl_div(input, target, |o| o.reduction(s.reduction).batchmean(s.batchmean).log_target(s.log_target));
+    /// `log(1 + exp(-target input))`, as `torch.nn.SoftMarginLoss`.
+    SoftMarginLoss {
+        /// What becomes of the losses of the elements (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+    } |s, input, target| f::soft_margin_loss(input, target, s.reduction);
+}
+
+/// Cross entropy of scores and classes (or probabilities), as
+/// [`torch.nn.CrossEntropyLoss`](https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html).
+///
+/// # Shapes
+/// `input [N, C, *]` or `[C]`; `target [N, *]` or `[]` of classes, or as `input` of probabilities.
+#[derive(Clone, Debug, Default, Module)]
+pub struct CrossEntropyLoss {
+    /// The factor per class.
+    pub weight: Option<Buffer>,
+    #[module(skip)]
+    options: f::CrossEntropyOptions,
+}
+
+impl CrossEntropyLoss {
+    /// With PyTorch's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With optional settings.
+    pub fn with(options: impl FnOnce(f::CrossEntropyOptions) -> f::CrossEntropyOptions) -> Self {
+        let options = options(f::CrossEntropyOptions::default());
+        CrossEntropyLoss { weight: options.weight.clone().map(Buffer::new), options }
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// `Runtime` when shapes do not fit, `Index` for a target that is no class.
+    pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
+        f::cross_entropy_with(input, target, |_| self.options.clone())
+    }
+}
+
+/// The negative log-probability of the target class, as `torch.nn.NLLLoss`.
+#[derive(Clone, Debug, Default, Module)]
+pub struct NLLLoss {
+    /// The factor per class.
+    pub weight: Option<Buffer>,
+    #[module(skip)]
+    options: f::NLLOptions,
+}
+
+impl NLLLoss {
+    /// With PyTorch's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With optional settings.
+    pub fn with(options: impl FnOnce(f::NLLOptions) -> f::NLLOptions) -> Self {
+        let options = options(f::NLLOptions::default());
+        NLLLoss { weight: options.weight.clone().map(Buffer::new), options }
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// `Runtime` when shapes do not fit, `Index` for a target that is no class.
+    pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
+        f::nll_loss_with(input, target, |_| self.options.clone())
+    }
+}
+
+/// Cross entropy of probabilities and targets between 0 and 1, as `torch.nn.BCELoss`.
+#[derive(Clone, Debug, Default, Module)]
+pub struct BCELoss {
+    /// The factor per element.
+    pub weight: Option<Buffer>,
+    #[module(skip)]
+    options: f::BCEOptions,
+}
+
+impl BCELoss {
+    /// With PyTorch's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With optional settings.
+    pub fn with(options: impl FnOnce(f::BCEOptions) -> f::BCEOptions) -> Self {
+        let options = options(f::BCEOptions::default());
+        BCELoss { weight: options.weight.clone().map(Buffer::new), options }
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// `Value` unless both have the same shape.
+    pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
+        f::binary_cross_entropy(input, target, |_| self.options.clone())
+    }
+}
+
+/// Cross entropy of `sigmoid(input)` and targets between 0 and 1, as `torch.nn.BCEWithLogitsLoss`.
+#[derive(Clone, Debug, Default, Module)]
+pub struct BCEWithLogitsLoss {
+    /// The factor per element.
+    pub weight: Option<Buffer>,
+    /// The factor of positive targets per class.
+    pub pos_weight: Option<Buffer>,
+    #[module(skip)]
+    options: f::BCEWithLogitsOptions,
+}
+
+impl BCEWithLogitsLoss {
+    /// With PyTorch's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With optional settings.
+    pub fn with(options: impl FnOnce(f::BCEWithLogitsOptions) -> f::BCEWithLogitsOptions) -> Self {
+        let options = options(f::BCEWithLogitsOptions::default());
+        let buffer = |t: &Option<Tensor>| t.clone().map(Buffer::new);
+        BCEWithLogitsLoss { weight: buffer(&options.weight), pos_weight: buffer(&options.pos_weight), options }
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// `Value` unless both have the same shape.
+    pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
+        f::binary_cross_entropy_with_logits(input, target, |_| self.options.clone())
+    }
+}
+
+/// `max(0, -target (input1 - input2) + margin)`, as `torch.nn.MarginRankingLoss`.
+#[derive(Clone, Copy, Debug, Default, Module)]
+pub struct MarginRankingLoss {
+    #[module(skip)]
+    margin: f64,
+    #[module(skip)]
+    reduction: Reduction,
+}
+
+impl MarginRankingLoss {
+    /// With that margin.
+    pub fn new(margin: f64, reduction: Reduction) -> Self {
+        MarginRankingLoss { margin, reduction }
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// `Runtime` when shapes do not fit.
+    pub fn forward(&self, input1: &Tensor, input2: &Tensor, target: &Tensor) -> Result<Tensor> {
+        f::margin_ranking_loss(input1, input2, target, self.margin, self.reduction)
+    }
+}
