@@ -67,6 +67,9 @@ pub(crate) fn call(op: &'static OpDef, variant: Variant, args: Args, outs: &[Ten
 
 fn dispatch(op: &'static OpDef, variant: Variant, args: &[Value], outs: &[Tensor]) -> Result<Outputs> {
     match variant {
+        Variant::Functional if op.is_mutating() && matches!(args.first(), Some(Value::Tensors(_))) => {
+            write_lists(op, args)
+        }
         Variant::Functional if op.is_mutating() => inplace(op, variant, args),
         Variant::Functional => functional(op, args),
         Variant::Inplace => inplace(op, variant, args),
@@ -134,6 +137,28 @@ fn inplace(op: &'static OpDef, variant: Variant, args: &[Value]) -> Result<Outpu
             autograd::rebase(target, node, 0);
         }
     }
+    Ok(outputs)
+}
+
+/// A call that writes to lists of tensors, such as a step of an optimizer; none of them is differentiable.
+fn write_lists(op: &'static OpDef, args: &[Value]) -> Result<Outputs> {
+    let is_written = |(argument, _): &(&crate::schema::Argument, &Value)| argument.is_written();
+    let written: Vec<Tensor> = op
+        .schema()
+        .arguments
+        .iter()
+        .zip(args)
+        .filter(is_written)
+        .flat_map(|(_, value)| value.clone().into_tensors())
+        .collect();
+    for t in &written {
+        autograd::check_inplace(t, autograd::records(t.requires_grad()))?;
+        if autograd::records(t.requires_grad()) {
+            bail!(NotImplemented, "the derivative for '{}' is not implemented.", op.name);
+        }
+    }
+    let outputs = below(|| (op.kernel)(args, Out::New))?;
+    written.iter().for_each(Tensor::bump_version);
     Ok(outputs)
 }
 

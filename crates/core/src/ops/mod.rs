@@ -10,6 +10,7 @@ mod image;
 mod index;
 mod join;
 mod matrix;
+mod optimizer;
 mod padding;
 mod query;
 mod range;
@@ -28,6 +29,7 @@ pub use image::*;
 pub use index::*;
 pub use join::*;
 pub use matrix::*;
+pub use optimizer::*;
 pub use padding::*;
 pub use query::*;
 pub use range::*;
@@ -48,6 +50,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     index::OPS,
     join::OPS,
     matrix::OPS,
+    optimizer::OPS,
     padding::OPS,
     query::OPS,
     range::OPS,
