@@ -38,7 +38,8 @@ impl Sample<'_> {
     /// Whether what is computed depends on how arguments lie in memory, or is not determined.
     pub fn depends_on_layout(&self) -> bool {
         let name = self.case.op.trim_start_matches("aten::").trim_end_matches('_');
-        let about_memory = ["set", "is_contiguous", "stride", "storage_offset", "is_set_to", "resize", "resize_as"];
+        let about_memory =
+            ["set", "is_contiguous", "stride", "storage_offset", "is_set_to", "resize", "resize_as"];
         about_memory.contains(&name) || name.contains("as_strided") || self.case.check == "shape"
     }
 }

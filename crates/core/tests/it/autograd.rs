@@ -108,11 +108,8 @@ fn a_graph_of_a_million_nodes_runs_and_drops() {
     }
     y.backward().unwrap();
     assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [1.0]);
-    let mut z = x.add(&one).unwrap();
-    for _ in 0..1_000_000 {
-        z = z.mul(&one).unwrap();
-    }
-    drop(z);
+    // The chain is still whole: saved values are gone, nodes and edges are not.
+    drop(y);
 }
 
 #[test]

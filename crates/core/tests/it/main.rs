@@ -1,3 +1,5 @@
 //! Tests of the engine through its public interface.
 
 mod autograd;
+mod custom;
+mod inplace;

@@ -28,14 +28,20 @@ impl<M> Hooked<M> {
 
     /// Calls `hook` with each input; what it returns replaces it.
     #[must_use]
-    pub fn before(mut self, hook: impl Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync + 'static) -> Self {
+    pub fn before(
+        mut self,
+        hook: impl Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Self {
         self.before.push(Box::new(hook));
         self
     }
 
     /// Calls `hook` with each input and output; what it returns replaces the output.
     #[must_use]
-    pub fn after(mut self, hook: impl Fn(&Tensor, &Tensor) -> Result<Option<Tensor>> + Send + Sync + 'static) -> Self {
+    pub fn after(
+        mut self,
+        hook: impl Fn(&Tensor, &Tensor) -> Result<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Self {
         self.after.push(Box::new(hook));
         self
     }

@@ -7,13 +7,16 @@ use super::Module;
 /// `repr(module)`: the name, what the module says of itself, and its children, indented by two.
 pub(super) fn repr<M: Module + ?Sized>(module: &M) -> String {
     let extra = module.extra_repr();
-    let children: Vec<(String, String)> = module.fields().children.iter().map(|(n, m)| (n.clone(), m.repr())).collect();
+    let children: Vec<(String, String)> =
+        module.fields().children.iter().map(|(n, m)| (n.clone(), m.repr())).collect();
     let children = if module.is_list() { collapse(children) } else { children };
-    let mut lines: Vec<String> = if extra.is_empty() { Vec::new() } else { extra.split('\n').map(String::from).collect() };
+    let mut lines: Vec<String> =
+        if extra.is_empty() { Vec::new() } else { extra.split('\n').map(String::from).collect() };
     if children.is_empty() && lines.len() < 2 {
         return format!("{}({extra})", module.name());
     }
-    lines.extend(children.into_iter().map(|(name, text)| format!("({name}): {}", text.replace('\n', "\n  "))));
+    lines
+        .extend(children.into_iter().map(|(name, text)| format!("({name}): {}", text.replace('\n', "\n  "))));
     format!("{}(\n  {}\n)", module.name(), lines.join("\n  "))
 }
 
@@ -84,10 +87,21 @@ mod tests {
 
     #[test]
     fn numbers_print_as_in_python() {
-        let cases = [(1e-5, "1e-05"), (0.1, "0.1"), (2.0, "2.0"), (1e16, "1e+16"), (-2.5e-7, "-2.5e-07"), (0.0, "0.0"), (1e-4, "0.0001")];
+        let cases = [
+            (1e-5, "1e-05"),
+            (0.1, "0.1"),
+            (2.0, "2.0"),
+            (1e16, "1e+16"),
+            (-2.5e-7, "-2.5e-07"),
+            (0.0, "0.0"),
+            (1e-4, "0.0001"),
+        ];
         for (x, text) in cases {
             assert_eq!(float(x), text);
         }
-        assert_eq!((tuple(&[3]).as_str(), tuple(&[3, 4]).as_str(), int_or_tuple(&[3]).as_str()), ("(3,)", "(3, 4)", "3"));
+        assert_eq!(
+            (tuple(&[3]).as_str(), tuple(&[3, 4]).as_str(), int_or_tuple(&[3]).as_str()),
+            ("(3,)", "(3, 4)", "3")
+        );
     }
 }

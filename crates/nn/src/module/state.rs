@@ -85,7 +85,11 @@ fn slots<M: Module + ?Sized>(module: &M) -> Vec<Slot> {
             slots.push(Slot { name: format!("{prefix}{name}"), tensor: Tensor::clone(p), optional: false });
         }
         for (name, b) in fields.buffers.iter().filter(|(_, b)| b.is_persistent()) {
-            slots.push(Slot { name: format!("{prefix}{name}"), tensor: Tensor::clone(b), optional: b.is_optional() });
+            slots.push(Slot {
+                name: format!("{prefix}{name}"),
+                tensor: Tensor::clone(b),
+                optional: b.is_optional(),
+            });
         }
     });
     slots
@@ -95,7 +99,11 @@ pub(super) fn state_dict<M: Module + ?Sized>(module: &M) -> StateDict {
     slots(module).into_iter().map(|slot| (slot.name, detached(&slot.tensor))).collect()
 }
 
-pub(super) fn load_state_dict<M: Module + ?Sized>(module: &M, state: &StateDict, strict: bool) -> Result<IncompatibleKeys> {
+pub(super) fn load_state_dict<M: Module + ?Sized>(
+    module: &M,
+    state: &StateDict,
+    strict: bool,
+) -> Result<IncompatibleKeys> {
     let slots = slots(module);
     let mut keys = IncompatibleKeys::default();
     let mut messages = Vec::new();
