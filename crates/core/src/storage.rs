@@ -7,6 +7,7 @@
 
 use std::alloc::{Layout as AllocLayout, alloc, dealloc};
 use std::cell::UnsafeCell;
+use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -27,7 +28,7 @@ const CACHE_LIMIT: usize = 256 << 20;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
-static CACHE: Mutex<Cache> = Mutex::new(Cache { free: Vec::new(), bytes: 0 });
+static CACHE: Mutex<Cache> = Mutex::new(Cache { free: BTreeMap::new(), bytes: 0 });
 
 /// Bytes of all live storages.
 pub fn memory_allocated() -> usize {
@@ -51,7 +52,7 @@ pub fn empty_cache() {
         cache.bytes = 0;
         std::mem::take(&mut cache.free)
     };
-    blocks.into_iter().for_each(Block::release);
+    blocks.into_values().flatten().for_each(Block::release);
 }
 
 /// A reference-counted buffer; tensors that alias share it.
@@ -429,7 +430,8 @@ struct Block {
 unsafe impl Send for Block {}
 
 struct Cache {
-    free: Vec<Block>,
+    /// By capacity, the most recently freed last.
+    free: BTreeMap<usize, Vec<Block>>,
     bytes: usize,
 }
 
@@ -451,8 +453,7 @@ impl Block {
     /// The most recently freed block of that size: its memory is the likeliest to be in cache.
     fn reuse(capacity: usize) -> Option<Block> {
         let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = cache.free.iter().rposition(|b| b.capacity == capacity)?;
-        let block = cache.free.remove(found);
+        let block = cache.free.get_mut(&capacity)?.pop()?;
         cache.bytes -= block.capacity;
         Some(block)
     }
@@ -480,7 +481,7 @@ impl Drop for Block {
             let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
             if cache.bytes + block.capacity <= CACHE_LIMIT {
                 cache.bytes += block.capacity;
-                cache.free.push(block);
+                cache.free.entry(block.capacity).or_default().push(block);
                 return;
             }
         }
