@@ -546,9 +546,3 @@ fn check_reach(storage: &Storage, layout: &Layout, dtype: DType) -> Result<()> {
     }
     Ok(())
 }
-
-impl std::fmt::Debug for Tensor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tensor({} {:?})", self.dtype().name(), self.sizes().as_slice())
-    }
-}

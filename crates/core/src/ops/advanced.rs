@@ -104,7 +104,7 @@ fn shapes(tensors: &[Tensor]) -> String {
 fn expand_masks(this: &Tensor, indices: &[Option<Tensor>]) -> Result<(Vec<Tensor>, Vec<usize>)> {
     let (n, sizes) = (this.dim(), this.sizes());
     let (mut out, mut dims, mut d) = (Vec::new(), Vec::new(), 0);
-    for (position, index) in indices.iter().enumerate() {
+    for index in indices {
         let Some(index) = index else {
             d += 1;
             continue;
@@ -115,12 +115,13 @@ fn expand_masks(this: &Tensor, indices: &[Option<Tensor>]) -> Result<(Vec<Tensor
                 if d + shape.len() > n {
                     bail!(Index, "too many indices for tensor of dimension {n}");
                 }
-                if shape[..] != sizes[d..d + shape.len()] {
+                if let Some(j) = (0..shape.len()).find(|&j| shape[j] != sizes[d + j]) {
                     bail!(
                         Index,
-                        "The shape of the mask {:?} at index {position} does not match the shape of the indexed tensor {:?} at index {d}",
+                        "The shape of the mask {:?} at index {j} does not match the shape of the indexed tensor {:?} at index {}",
                         shape.as_slice(),
-                        sizes.as_slice()
+                        sizes.as_slice(),
+                        d + j
                     );
                 }
                 let rows = nonzero::kernel(index)?;

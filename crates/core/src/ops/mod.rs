@@ -14,11 +14,11 @@ mod optimizer;
 mod padding;
 mod query;
 mod range;
-mod raw;
+pub(crate) mod raw;
 mod scattering;
 mod shape;
 mod view_grad;
-mod view_layout;
+pub(crate) mod view_layout;
 mod views;
 
 pub use advanced::*;
