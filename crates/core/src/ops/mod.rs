@@ -2,39 +2,63 @@
 //!
 //! To add one: write its stanza in the file of its family and its name in that file's `OPS`.
 
+mod activation;
+mod activation_grad;
 mod advanced;
+mod alias;
 mod binary;
+mod bitwise;
+mod compare;
+mod complex;
 mod convert;
 mod create;
 mod image;
 mod index;
 mod join;
+mod math;
 mod matrix;
 mod optimizer;
 mod padding;
+mod power;
 mod query;
 mod range;
 pub(crate) mod raw;
 mod scattering;
 mod shape;
+mod special;
+mod ternary;
+mod transcendental;
+mod unary;
 mod view_grad;
 pub(crate) mod view_layout;
 mod views;
 
+pub use activation::*;
+pub use activation_grad::*;
 pub use advanced::*;
+pub use alias::*;
 pub use binary::*;
+pub use bitwise::*;
+pub use compare::*;
+pub use complex::*;
 pub use convert::*;
 pub use create::*;
 pub use image::*;
 pub use index::*;
 pub use join::*;
+pub use math::*;
 pub use matrix::*;
 pub use optimizer::*;
 pub use padding::*;
+pub use power::*;
 pub use query::*;
 pub use range::*;
 pub use scattering::*;
 pub use shape::*;
+pub use special::*;
+pub use ternary::*;
+pub use transcendental::*;
+pub use unary::*;
 pub use view_grad::*;
 pub use views::*;
 
@@ -42,20 +66,32 @@ use crate::op::OpDef;
 
 /// All declared operators, family by family.
 pub(crate) static FAMILIES: &[&[&OpDef]] = &[
+    activation::OPS,
+    activation_grad::OPS,
     advanced::OPS,
+    alias::OPS,
     binary::OPS,
+    bitwise::OPS,
+    compare::OPS,
+    complex::OPS,
     convert::OPS,
     create::OPS,
     image::OPS,
     index::OPS,
     join::OPS,
+    math::OPS,
     matrix::OPS,
     optimizer::OPS,
     padding::OPS,
+    power::OPS,
     query::OPS,
     range::OPS,
     scattering::OPS,
     shape::OPS,
+    special::OPS,
+    ternary::OPS,
+    transcendental::OPS,
+    unary::OPS,
     view_grad::OPS,
     views::OPS,
 ];

@@ -64,6 +64,96 @@ pub fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
 }
 
+/// Hurwitz' zeta function: the sum of `(q + k)^-x` over `k >= 0`, by Euler and Maclaurin's formula (Cephes).
+pub fn zeta(x: f64, q: f64) -> f64 {
+    // (2k)! / B2k, the coefficients of the tail.
+    const A: [f64; 12] = [
+        12.0,
+        -720.0,
+        30_240.0,
+        -1_209_600.0,
+        47_900_160.0,
+        -1.892_437_580_318_379_2e9,
+        7.47_242_496e10,
+        -2.950_130_727_918_164_2e12,
+        1.164_678_281_435_006_7e14,
+        -4.597_978_722_407_473e15,
+        1.815_210_540_194_354_7e17,
+        -7.166_165_256_175_667e18,
+    ];
+    if x == 1.0 {
+        return f64::INFINITY;
+    }
+    if x < 1.0 || x.is_nan() {
+        return f64::NAN;
+    }
+    if q <= 0.0 {
+        if q == q.floor() {
+            return f64::INFINITY;
+        }
+        if x != x.floor() {
+            return f64::NAN;
+        }
+    }
+    let (mut sum, mut a, mut b) = (q.powf(-x), q, 0.0);
+    let mut i = 0;
+    while i < 9 || a <= 9.0 {
+        i += 1;
+        a += 1.0;
+        b = a.powf(-x);
+        sum += b;
+        if (b / sum).abs() < f64::EPSILON / 2.0 {
+            return sum;
+        }
+    }
+    sum += b * a / (x - 1.0) - 0.5 * b;
+    let (mut factor, mut k) = (1.0, 0.0);
+    for coefficient in A {
+        factor *= x + k;
+        b /= a;
+        let term = factor * b / coefficient;
+        sum += term;
+        if (term / sum).abs() < f64::EPSILON / 2.0 {
+            return sum;
+        }
+        factor *= x + k + 1.0;
+        b /= a;
+        k += 2.0;
+    }
+    sum
+}
+
+/// The `n`-th derivative of [`digamma`].
+pub fn polygamma(n: i64, x: f64) -> f64 {
+    if n == 0 {
+        return digamma(x);
+    }
+    if n == 1 {
+        return trigamma(x);
+    }
+    let sign = if n % 2 == 0 { -1.0 } else { 1.0 };
+    sign * libm::lgamma(n as f64 + 1.0).exp() * zeta(n as f64 + 1.0, x)
+}
+
+/// The derivative of [`digamma`]: reflection below 1/2, recurrence up to 6, asymptotic series.
+pub fn trigamma(mut x: f64) -> f64 {
+    let (mut sign, mut result) = (1.0, 0.0);
+    if x < 0.5 {
+        sign = -1.0;
+        let sine = (PI * x).sin();
+        result -= PI * PI / (sine * sine);
+        x = 1.0 - x;
+    }
+    for _ in 0..6 {
+        result += 1.0 / (x * x);
+        x += 1.0;
+    }
+    let z = 1.0 / (x * x);
+    const SERIES: [f64; 6] = [1.0 / 6.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 5.0 / 66.0, -691.0 / 2730.0];
+    result += (1.0 + 0.5 / x + z * horner(z, &SERIES)) / x;
+    sign * result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +175,15 @@ mod tests {
         assert!((digamma(0.5) + 1.963_510_026_021_423_5).abs() < 1e-14);
         assert!((digamma(-0.5) - digamma(0.5) - 2.0).abs() < 1e-13);
         assert_eq!(digamma(0.0), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn zeta_values() {
+        // zeta(2) = pi^2 / 6, zeta(4) = pi^4 / 90; psi'(1) = zeta(2), psi''(1) = -2 zeta(3).
+        assert!((zeta(2.0, 1.0) - PI * PI / 6.0).abs() < 1e-14);
+        assert!((zeta(4.0, 1.0) - PI.powi(4) / 90.0).abs() < 1e-14);
+        assert!((trigamma(1.0) - PI * PI / 6.0).abs() < 1e-12);
+        assert!((polygamma(2, 1.0) + 2.404_113_806_319_188_5).abs() < 1e-12);
+        assert!((trigamma(0.25) - 17.197_329_154_507_11).abs() < 1e-10);
     }
 }

@@ -2,11 +2,12 @@
 
 use super::loops::{call1, call2, map1, map2};
 use super::{GRAIN, Unsupported, input, output, run};
-use crate::cast::Source;
+use crate::cast::{Source, converter};
 use crate::dtype::{C32, C64, DType};
 use crate::math::Real;
-use crate::strided::Operand;
+use crate::strided::{Operand, for_each_run};
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A comparison or logical connection of two tensors, named as PyTorch's operator.
 #[allow(missing_docs)] // names are PyTorch's
@@ -183,4 +184,28 @@ fn complex_test<T: Source>(op: Test, out: Answers, a: &[T]) -> Result<(), Unsupp
         _ => return Err(Unsupported),
     }
     Ok(())
+}
+
+/// Whether any element is zero.
+///
+/// # Safety
+/// The operand is valid for `sizes`.
+pub unsafe fn contains_zero(sizes: &[i64], a: Operand) -> bool {
+    let found = AtomicBool::new(false);
+    let convert = converter(a.dtype, DType::Bool);
+    for_each_run(sizes, &[a], GRAIN, |[src], [stride], n| {
+        let mut truth = [true; 256];
+        for start in (0..n).step_by(truth.len()) {
+            let count = truth.len().min(n - start);
+            // SAFETY: the caller vouches for the run; the buffer holds `count` elements.
+            unsafe {
+                convert(truth.as_mut_ptr().cast(), 1, src.wrapping_offset(start as isize * stride), stride, count);
+            }
+            if truth[..count].contains(&false) {
+                found.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+    });
+    found.into_inner()
 }

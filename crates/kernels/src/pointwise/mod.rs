@@ -27,7 +27,7 @@ pub(crate) use blocks::STREAM;
 
 pub use activation::{Activation, ActivationGrad, activation, activation_grad};
 pub use binary::{Binary, Number, binary};
-pub use compare::{Compare, Test, compare, test};
+pub use compare::{Compare, Test, compare, contains_zero, test};
 pub use ternary::{Ternary, select, ternary};
 pub use unary::{Unary, unary};
 
