@@ -126,7 +126,11 @@ fn inplace(op: &'static OpDef, variant: Variant, args: &[Value]) -> Result<Outpu
     if matches!(op.autograd, Autograd::NoGrad(_)) && autograd::records(target.requires_grad()) {
         bail!(NotImplemented, "the derivative for '{}' is not implemented.", op.name);
     }
-    let original = if recording { autograd::original_self(op, args)? } else { None };
+    let original = match op.has_tag(Tag::View) {
+        true => recording.then(|| target.detach()),
+        false if recording => autograd::original_self(op, args)?,
+        false => None,
+    };
     below(|| write_inplace(op, variant, args, target))?;
     target.bump_version();
     let outputs: Outputs = smallvec::smallvec![Value::Tensor(target.clone())];
@@ -134,7 +138,11 @@ fn inplace(op: &'static OpDef, variant: Variant, args: &[Value]) -> Result<Outpu
         if let Some(node) =
             autograd::record(op, Variant::Inplace, formulas, args, original.as_ref(), &outputs)
         {
-            autograd::rebase(target, node, 0);
+            match op.has_tag(Tag::View) && target.base().is_some() {
+                // No element was written: the history is made anew from that of the base.
+                true => autograd::forget_history(target),
+                false => autograd::rebase(target, node, 0),
+            }
         }
     }
     Ok(outputs)

@@ -99,9 +99,13 @@ pub(crate) fn rebase(t: &Tensor, node: Arc<Node>, index: usize) {
     let copy = CopySlices { base: Meta::of(base), view: t.layout(), inner: node, index };
     let node = Node::new(Box::new(copy), edges, smallvec::smallvec![Meta::of(base)]);
     base.set_history(node, 0);
-    // The view's own history is made anew from the base's when it is asked for.
-    t.autograd_mut().get_or_insert_default().grad_fn = None;
-    t.0.needs_grad.store(true, std::sync::atomic::Ordering::Relaxed);
+    forget_history(t);
+}
+
+/// Lets the history of a view be made anew from that of its base when it is asked for.
+pub(crate) fn forget_history(view: &Tensor) {
+    view.autograd_mut().get_or_insert_default().grad_fn = None;
+    view.0.needs_grad.store(true, std::sync::atomic::Ordering::Relaxed);
 }
 
 /// `g` laid out as the base was, so that the view's strides make sense in it.
@@ -130,8 +134,7 @@ impl Backward for AsStrided {
         let zeros = Tensor::empty_strided_of(self.base.sizes(), self.base.strides(), g.dtype(), g.device())?;
         zeros.zero_()?;
         let offset = (self.view.offset - self.base.layout.offset) as i64;
-        let placed = zeros
-            .as_strided_scatter_with(g, &self.view.sizes, &self.view.strides, |o| o.storage_offset(offset))?;
+        let placed = crate::ops::_put_strided::call(&zeros, g, &self.view.sizes, &self.view.strides, offset)?;
         Ok(smallvec::smallvec![Some(placed)])
     }
 }
@@ -168,8 +171,7 @@ impl Backward for CopySlices {
                 Some(r) => r,
                 None => crate::copy::zeros(sizes, g.dtype(), g.device())?,
             };
-            result[0] =
-                Some(g.as_strided_scatter_with(&replaced, sizes, strides, |o| o.storage_offset(offset))?);
+            result[0] = Some(crate::ops::_put_strided::call(&g, &replaced, sizes, strides, offset)?);
         }
         Ok(result)
     }

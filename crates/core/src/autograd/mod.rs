@@ -18,7 +18,7 @@ pub use checkpoint::checkpoint;
 pub use engine::{GradOptions, backward, grad};
 pub use function::{Context, Function, apply};
 pub use gradcheck::{GradCheck, gradcheck, gradgradcheck};
-pub(crate) use inplace::{check_inplace, rebase};
+pub(crate) use inplace::{check_inplace, forget_history, rebase};
 pub use node::{Edge, HookHandle, Node};
 pub use record::{GradCtx, Meta};
 pub(crate) use record::{flat_tensors, formulas, original_self, record};

@@ -227,7 +227,10 @@ pub(crate) fn record(
         .enumerate()
         .map(|(i, t)| (save_outs >> i.min(63) & 1 == 1).then(|| SavedTensor::output(t, i)));
     let saved = SavedCall { args: saved_args.collect(), outs: outs.collect() };
-    let metas = args.iter().map(ArgMeta::of).collect();
+    let mut metas: SmallVec<[ArgMeta; 4]> = args.iter().map(ArgMeta::of).collect();
+    if let Some(t) = original_self {
+        metas[0] = ArgMeta::One(Meta::of(t));
+    }
     let out_metas = tensors.iter().map(Meta::of).collect();
     let node = OpNode { op, formulas, slots, metas, saved: Mutex::new(Some(saved)) };
     let node = Node::new(Box::new(node), edges, out_metas);

@@ -32,6 +32,7 @@ mod unary;
 mod view_grad;
 pub(crate) mod view_layout;
 mod views;
+mod views_inplace;
 
 pub use activation::*;
 pub use activation_grad::*;
@@ -61,6 +62,7 @@ pub use transcendental::*;
 pub use unary::*;
 pub use view_grad::*;
 pub use views::*;
+pub use views_inplace::*;
 
 use crate::op::OpDef;
 
@@ -94,4 +96,5 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     unary::OPS,
     view_grad::OPS,
     views::OPS,
+    views_inplace::OPS,
 ];

@@ -18,6 +18,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     slice_scatter,
     diagonal_scatter,
     as_strided_scatter,
+    _put_strided,
     alias_copy,
     view_copy,
     as_strided_copy,
@@ -218,6 +219,54 @@ mod as_strided_scatter {
     fn grad_src(g: &Tensor, size: &[i64], stride: &[i64], storage_offset: Option<i64>) -> Result<Tensor> {
         as_strided::call(&g.contiguous()?, size, stride, storage_offset)
     }
+}
+
+/// A copy of `self` with the elements that sizes, strides and offset name in the storage replaced by `src`, with the true
+/// gradient: [`as_strided_scatter`] has PyTorch's.
+#[op(
+    "_put_strided(Tensor self, Tensor src, SymInt[] size, SymInt[] stride, SymInt storage_offset) -> Tensor",
+    no_method
+)]
+mod _put_strided {
+    fn kernel(
+        this: &Tensor,
+        src: &Tensor,
+        size: &[i64],
+        stride: &[i64],
+        storage_offset: i64,
+    ) -> Result<Tensor> {
+        overwrite(clone_storage(this)?, src, |_| strided_layout(this, size, stride, Some(storage_offset)))
+    }
+    fn grad_this(
+        g: &Tensor,
+        this: &Meta,
+        src: &Meta,
+        size: &[i64],
+        stride: &[i64],
+        storage_offset: i64,
+    ) -> Result<Tensor> {
+        _put_strided::call(&in_geometry(g, this)?, &src.zeros()?, size, stride, storage_offset)
+    }
+    fn grad_src(
+        g: &Tensor,
+        this: &Meta,
+        size: &[i64],
+        stride: &[i64],
+        storage_offset: i64,
+    ) -> Result<Tensor> {
+        as_strided::call(&in_geometry(g, this)?, size, stride, Some(storage_offset))
+    }
+}
+
+/// `g` in the strides of `like`, from the start of its storage.
+fn in_geometry(g: &Tensor, like: &Meta) -> Result<Tensor> {
+    if g.storage_offset() == 0 && g.strides().as_slice() == like.strides() {
+        return Ok(g.clone());
+    }
+    if like.layout.is_contiguous() {
+        return clone_tensor::call(g, Some(MemoryFormat::Contiguous));
+    }
+    Tensor::empty_strided_of(like.sizes(), like.strides(), g.dtype(), g.device())?.copy_(g)
 }
 
 /// A contiguous copy of a view.

@@ -295,7 +295,7 @@ pub(crate) fn strided_layout(
 }
 
 /// Sums the gradient into a flat stand-in for the storage and reads that with the argument's layout.
-fn strided_grad(
+pub(crate) fn strided_grad(
     g: &Tensor,
     this: &Meta,
     size: &[i64],
