@@ -19,6 +19,7 @@ pub mod modes;
 pub mod op;
 pub mod ops;
 mod pointwise;
+mod product;
 pub mod promotion;
 pub mod random;
 mod scalar;

@@ -12,14 +12,17 @@ mod compare;
 mod complex;
 mod convert;
 mod create;
+mod einsum;
 mod image;
 mod index;
 mod join;
 mod math;
+mod matmul;
 mod matrix;
 mod optimizer;
 mod padding;
 mod power;
+mod products;
 mod query;
 mod range;
 pub(crate) mod raw;
@@ -44,14 +47,17 @@ pub use compare::*;
 pub use complex::*;
 pub use convert::*;
 pub use create::*;
+pub use einsum::*;
 pub use image::*;
 pub use index::*;
 pub use join::*;
 pub use math::*;
+pub use matmul::*;
 pub use matrix::*;
 pub use optimizer::*;
 pub use padding::*;
 pub use power::*;
+pub use products::*;
 pub use query::*;
 pub use range::*;
 pub use scattering::*;
@@ -78,14 +84,17 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     complex::OPS,
     convert::OPS,
     create::OPS,
+    einsum::OPS,
     image::OPS,
     index::OPS,
     join::OPS,
     math::OPS,
+    matmul::OPS,
     matrix::OPS,
     optimizer::OPS,
     padding::OPS,
     power::OPS,
+    products::OPS,
     query::OPS,
     range::OPS,
     scattering::OPS,
