@@ -25,6 +25,7 @@ pub mod random;
 mod scalar;
 pub mod schema;
 pub mod storage;
+mod sugar;
 mod tensor;
 pub mod value;
 

@@ -3,3 +3,4 @@
 mod autograd;
 mod custom;
 mod inplace;
+mod sugar;
