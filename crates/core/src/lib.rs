@@ -10,6 +10,7 @@ mod device;
 mod dims;
 pub mod display;
 mod door;
+mod draw;
 mod error;
 pub mod indexing;
 pub mod layout;

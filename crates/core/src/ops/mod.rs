@@ -26,6 +26,10 @@ mod products;
 mod query;
 mod range;
 pub(crate) mod raw;
+mod dropout;
+mod random;
+mod random_create;
+mod sample;
 mod scattering;
 mod shape;
 mod special;
@@ -59,7 +63,11 @@ pub use padding::*;
 pub use power::*;
 pub use products::*;
 pub use query::*;
+pub use dropout::*;
+pub use random::*;
+pub use random_create::*;
 pub use range::*;
+pub use sample::*;
 pub use scattering::*;
 pub use shape::*;
 pub use special::*;
@@ -96,7 +104,11 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     power::OPS,
     products::OPS,
     query::OPS,
+    dropout::OPS,
+    random::OPS,
+    random_create::OPS,
     range::OPS,
+    sample::OPS,
     scattering::OPS,
     shape::OPS,
     special::OPS,

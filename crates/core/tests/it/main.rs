@@ -4,3 +4,4 @@ mod autograd;
 mod custom;
 mod inplace;
 mod sugar;
+mod random;
