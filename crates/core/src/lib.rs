@@ -6,11 +6,11 @@
 // Operators name the items of this crate as `crate::…`.
 pub mod autograd;
 mod copy;
+mod dense;
 mod device;
 mod dims;
 pub mod display;
 mod door;
-mod draw;
 mod error;
 pub mod indexing;
 pub mod layout;
@@ -20,13 +20,14 @@ pub mod modes;
 pub mod op;
 pub mod ops;
 mod pointwise;
-mod product;
+mod pooling;
 pub mod promotion;
 pub mod random;
+mod reduction;
 mod scalar;
 pub mod schema;
+mod second;
 pub mod storage;
-mod sugar;
 mod tensor;
 pub mod value;
 

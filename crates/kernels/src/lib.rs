@@ -13,6 +13,7 @@ pub mod gemm;
 pub mod index;
 pub mod isa;
 pub mod math;
+pub mod nll;
 pub mod norm;
 pub mod optimizer;
 pub mod parallel;

@@ -4,34 +4,40 @@
 
 mod activation;
 mod activation_grad;
+mod adaptive_pool;
 mod advanced;
 mod alias;
+mod batch_norm;
 mod binary;
 mod bitwise;
 mod compare;
 mod complex;
 mod convert;
 mod create;
-mod einsum;
+mod extreme;
 mod image;
 mod index;
 mod join;
+mod loss;
 mod math;
-mod matmul;
 mod matrix;
+mod moment;
+mod nll;
+mod norm;
 mod optimizer;
 mod padding;
+mod pool;
 mod power;
-mod products;
 mod query;
 mod range;
 pub(crate) mod raw;
-mod dropout;
-mod random;
-mod random_create;
-mod sample;
+mod reduce;
+mod scan;
 mod scattering;
+mod search;
 mod shape;
+mod softmax;
+mod sort;
 mod special;
 mod ternary;
 mod transcendental;
@@ -43,33 +49,39 @@ mod views_inplace;
 
 pub use activation::*;
 pub use activation_grad::*;
+pub use adaptive_pool::*;
 pub use advanced::*;
 pub use alias::*;
+pub use batch_norm::*;
 pub use binary::*;
 pub use bitwise::*;
 pub use compare::*;
 pub use complex::*;
 pub use convert::*;
 pub use create::*;
-pub use einsum::*;
+pub use extreme::*;
 pub use image::*;
 pub use index::*;
 pub use join::*;
+pub use loss::*;
 pub use math::*;
-pub use matmul::*;
 pub use matrix::*;
+pub use moment::*;
+pub use nll::*;
+pub use norm::*;
 pub use optimizer::*;
 pub use padding::*;
+pub use pool::*;
 pub use power::*;
-pub use products::*;
 pub use query::*;
-pub use dropout::*;
-pub use random::*;
-pub use random_create::*;
 pub use range::*;
-pub use sample::*;
+pub use reduce::*;
+pub use scan::*;
 pub use scattering::*;
+pub use search::*;
 pub use shape::*;
+pub use softmax::*;
+pub use sort::*;
 pub use special::*;
 pub use ternary::*;
 pub use transcendental::*;
@@ -84,33 +96,39 @@ use crate::op::OpDef;
 pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     activation::OPS,
     activation_grad::OPS,
+    adaptive_pool::OPS,
     advanced::OPS,
     alias::OPS,
+    batch_norm::OPS,
     binary::OPS,
     bitwise::OPS,
     compare::OPS,
     complex::OPS,
     convert::OPS,
     create::OPS,
-    einsum::OPS,
+    extreme::OPS,
     image::OPS,
     index::OPS,
     join::OPS,
+    loss::OPS,
     math::OPS,
-    matmul::OPS,
     matrix::OPS,
+    moment::OPS,
+    nll::OPS,
+    norm::OPS,
     optimizer::OPS,
     padding::OPS,
+    pool::OPS,
     power::OPS,
-    products::OPS,
     query::OPS,
-    dropout::OPS,
-    random::OPS,
-    random_create::OPS,
     range::OPS,
-    sample::OPS,
+    reduce::OPS,
+    scan::OPS,
     scattering::OPS,
+    search::OPS,
     shape::OPS,
+    softmax::OPS,
+    sort::OPS,
     special::OPS,
     ternary::OPS,
     transcendental::OPS,

@@ -3,5 +3,3 @@
 mod autograd;
 mod custom;
 mod inplace;
-mod sugar;
-mod random;

@@ -1,0 +1,489 @@
+//! Layer, group and root-mean-square norm.
+
+// `N`, `C` and `HxW` are the names in PyTorch's schemas.
+#![allow(non_snake_case)]
+
+use cresset_kernels::norm::{self as kernels, GroupShape};
+use cresset_macros::op;
+
+use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
+use crate::layout::Dims;
+use crate::op::{Grad, Grads, Needs, OpDef};
+use crate::ops::{mean_dim, sum_dim};
+use crate::reduction::offset;
+use crate::second::differentiate;
+use crate::storage::{Raw, access_lists};
+use crate::{DType, Result, Tensor, bail, op_list, with_float};
+
+pub(crate) static OPS: &[&OpDef] = op_list![
+    layer_norm,
+    native_layer_norm,
+    native_layer_norm_backward,
+    group_norm,
+    native_group_norm,
+    native_group_norm_backward,
+    rms_norm,
+];
+
+/// Checks the shapes of a norm over the trailing dimensions and gives their number of elements.
+fn check_normalized(
+    input: &Tensor,
+    shape: &[i64],
+    weight: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    comma: &str,
+) -> Result<usize> {
+    if shape.is_empty() {
+        bail!(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []"
+        );
+    }
+    for (name, t) in [("weight", weight), ("bias", bias)] {
+        if let Some(t) = t.filter(|t| t.sizes().as_slice() != shape) {
+            bail!(
+                "Expected {name} to be of same shape as normalized_shape, but got {name} of shape {:?} and normalized_shape = {shape:?}",
+                t.sizes().as_slice()
+            );
+        }
+    }
+    let sizes = input.sizes();
+    if sizes.len() < shape.len() || sizes[sizes.len() - shape.len()..] != *shape {
+        let list: Vec<String> = shape.iter().map(i64::to_string).collect();
+        bail!(
+            "Given normalized_shape={shape:?}, expected input with shape [*{comma}{}], but got input of size{:?}",
+            list.join(", "),
+            sizes.as_slice()
+        );
+    }
+    Ok(shape.iter().product::<i64>() as usize)
+}
+
+fn check_float(name: &str, input: &Tensor) -> Result<()> {
+    if !input.is_floating_point() {
+        bail!(NotImplemented, "\"{name}\" not implemented for '{}'", input.dtype().scalar_type());
+    }
+    Ok(())
+}
+
+/// The dtype of saved statistics: that of the input, or `float32` beside half inputs with wider parameters.
+pub(crate) fn statistics_type(input: &Tensor, parameters: [Option<&Tensor>; 2]) -> DType {
+    let mixed = parameters.into_iter().flatten().any(|p| p.dtype() != input.dtype());
+    if mixed { float_type(input.dtype()) } else { input.dtype() }
+}
+
+/// The elements of an optional operand, none if it is missing.
+///
+/// # Safety
+/// As [`slice`].
+pub(crate) unsafe fn optional<'a, T: cresset_kernels::dtype::Element>(
+    present: bool,
+    raw: Option<&Raw<'_>>,
+) -> &'a [T] {
+    match raw {
+        // SAFETY: as the caller promises.
+        Some(raw) if present => unsafe { slice(raw) },
+        _ => &[],
+    }
+}
+
+/// Layer norm over the trailing dimensions `normalized_shape`, with optional weight and bias of that shape.
+#[op(
+    "layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enable=True) -> Tensor",
+    composite,
+    autocast = "fp32"
+)]
+mod layer_norm {
+    fn kernel(
+        input: &Tensor,
+        normalized_shape: &[i64],
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f64,
+        cudnn_enable: bool,
+    ) -> Result<Tensor> {
+        let _ = cudnn_enable;
+        Ok(native_layer_norm::call(input, normalized_shape, weight, bias, eps)?.0)
+    }
+}
+
+/// Layer norm, with the mean and reciprocal standard deviation of each row.
+#[op(
+    "native_layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight, Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)",
+    wrt(input, weight, bias),
+    tags(core)
+)]
+mod native_layer_norm {
+    fn kernel(
+        input: &Tensor,
+        normalized_shape: &[i64],
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f64,
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        let n = check_normalized(input, normalized_shape, weight, bias, ", ")?;
+        check_float("LayerNormKernelImpl", input)?;
+        let compute = float_type(input.dtype());
+        let x = dense(input, compute)?;
+        let (w, b) = (dense_option(weight, compute)?, dense_option(bias, compute)?);
+        let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
+        let mut rows = Dims::from_slice(&x.sizes()[..x.dim() - normalized_shape.len()]);
+        rows.resize(x.dim(), 1);
+        let (mean, rstd) =
+            (Tensor::empty_of(&rows, compute, x.device())?, Tensor::empty_of(&rows, compute, x.device())?);
+        let mut ins = vec![x.raw()];
+        ins.extend([&w, &b].into_iter().flatten().map(|t| t.raw()));
+        let outs = [y.raw(), mean.raw(), rstd.raw()];
+        access_lists(&outs.each_ref(), &ins.iter().collect::<Vec<_>>(), |o, i| {
+            // SAFETY: all are locked, row-major and of the compute type; the outputs are fresh.
+            with_float!(compute, T => unsafe {
+                let weight = optional::<T>(w.is_some(), i.get(1));
+                let bias = optional::<T>(b.is_some(), i.last());
+                kernels::layer_norm(n, eps, slice(&i[0]), weight, bias, slice_mut(&o[0]), slice_mut(&o[1]), slice_mut(&o[2]));
+            });
+        });
+        let statistics = statistics_type(input, [weight, bias]);
+        Ok((cast(y, input.dtype())?, cast(mean, statistics)?, cast(rstd, statistics)?))
+    }
+    fn grad(
+        g: &Tensor,
+        input: &Tensor,
+        normalized_shape: &[i64],
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        out1: &Tensor,
+        out2: &Tensor,
+        needs: Needs,
+    ) -> Result<Grads> {
+        let mask = [needs.get(0), needs.get(1), needs.get(2)];
+        let (x, w, b) =
+            native_layer_norm_backward::call(g, input, normalized_shape, out1, out2, weight, bias, &mask)?;
+        Ok(masked([x, w, b], mask))
+    }
+}
+
+/// Gradients that were asked for.
+pub(crate) fn masked(grads: [Tensor; 3], mask: [bool; 3]) -> Grads {
+    grads.into_iter().zip(mask).map(|(g, m)| if m { Grad::One(g) } else { Grad::None }).collect()
+}
+
+/// A result of that shape if it was asked for, else one without elements.
+pub(crate) fn wanted(mask: &[bool], i: usize, sizes: &[i64], dtype: DType, like: &Tensor) -> Result<Tensor> {
+    let yes = mask.get(i).copied().unwrap_or(false);
+    Tensor::empty_of(if yes { sizes } else { &[0] }, dtype, like.device())
+}
+
+/// Gradients of [`native_layer_norm`] for input, weight and bias, as far as `output_mask` asks for them.
+#[op(
+    "native_layer_norm_backward(Tensor grad_out, Tensor input, SymInt[] normalized_shape, Tensor mean, Tensor rstd, Tensor? weight, Tensor? bias, bool[3] output_mask) -> (Tensor, Tensor, Tensor)",
+    wrt(grad_out, input, weight),
+    nondiff(mean, rstd, bias),
+    no_method
+)]
+mod native_layer_norm_backward {
+    fn kernel(
+        grad_out: &Tensor,
+        input: &Tensor,
+        normalized_shape: &[i64],
+        mean: &Tensor,
+        rstd: &Tensor,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        output_mask: &[bool],
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        let n = check_normalized(input, normalized_shape, weight, bias, ", ")?;
+        let compute = float_type(input.dtype());
+        let (g, x) = (dense(grad_out, compute)?, dense(input, compute)?);
+        let (mean, rstd, w) = (dense(mean, compute)?, dense(rstd, compute)?, dense_option(weight, compute)?);
+        let gx = wanted(output_mask, 0, &x.sizes(), compute, &x)?;
+        let gw = wanted(output_mask, 1, normalized_shape, compute, &x)?;
+        let gb = wanted(output_mask, 2, normalized_shape, compute, &x)?;
+        let mut ins = vec![g.raw(), x.raw(), mean.raw(), rstd.raw()];
+        ins.extend(w.iter().map(|t| t.raw()));
+        let outs = [gx.raw(), gw.raw(), gb.raw()];
+        access_lists(&outs.each_ref(), &ins.iter().collect::<Vec<_>>(), |o, i| {
+            // SAFETY: all are locked, row-major and of the compute type; the outputs are fresh.
+            with_float!(compute, T => unsafe {
+                kernels::layer_norm_backward::<T>(
+                    n, slice(&i[0]), slice(&i[1]), slice(&i[2]), slice(&i[3]), optional(w.is_some(), i.get(4)),
+                    slice_mut(&o[0]), slice_mut(&o[1]), slice_mut(&o[2]),
+                );
+            });
+        });
+        let parameter = weight.map_or(input.dtype(), Tensor::dtype);
+        Ok((cast(gx, input.dtype())?, cast(gw, parameter)?, cast(gb, parameter)?))
+    }
+    fn grad(
+        grads: &[Option<Tensor>],
+        grad_out: &Tensor,
+        input: &Tensor,
+        normalized_shape: &[i64],
+        rstd: &Tensor,
+        weight: Option<&Tensor>,
+        output_mask: &[bool],
+    ) -> Result<Grads> {
+        let dims: Vec<i64> =
+            (0..normalized_shape.len() as i64).map(|d| d - normalized_shape.len() as i64).collect();
+        let rows: Vec<i64> = (0..(input.dim() - normalized_shape.len()) as i64).collect();
+        let mut inputs = vec![grad_out, input];
+        inputs.extend(weight);
+        let given = asked(grads, output_mask);
+        let mut found = differentiate(&inputs, &given, |v| {
+            let (g, x) = (&v[0], &v[1]);
+            let (xhat, rstd) = normalised(x, rstd, &dims)?;
+            let gw = v.get(2).map_or_else(|| Ok(g.clone()), |w| g.mul(w))?;
+            let gx = centred(&gw, &xhat, &dims)?.mul(&rstd)?;
+            Ok(vec![gx, over(&g.mul(&xhat)?, &rows)?, over(g, &rows)?])
+        })?;
+        found.resize(3, None);
+        Ok(found.into_iter().map(Grad::from).collect())
+    }
+}
+
+/// The gradients of outputs that exist.
+pub(crate) fn asked(grads: &[Option<Tensor>], mask: &[bool]) -> Vec<Option<Tensor>> {
+    grads.iter().zip(mask).map(|(g, m)| if *m { g.clone() } else { None }).collect()
+}
+
+/// The sum over `dims`, which may be none.
+pub(crate) fn over(t: &Tensor, dims: &[i64]) -> Result<Tensor> {
+    if dims.is_empty() { Ok(t.clone()) } else { sum_dim::call(t, Some(dims), false, None) }
+}
+
+/// `x` less its mean over `dims` times the reciprocal deviation, and that; `rstd` is its value, which says what was added
+/// to the variance.
+pub(crate) fn normalised(x: &Tensor, rstd: &Tensor, dims: &[i64]) -> Result<(Tensor, Tensor)> {
+    let d = x.sub(&mean_dim::call(x, Some(dims), true, None)?)?;
+    let var = mean_dim::call(&d.mul(&d)?, Some(dims), true, None)?;
+    let rstd = rstd.detach().to_dtype(x.dtype())?;
+    let eps = rstd.mul(&rstd)?.reciprocal()?.sub(&var.detach())?;
+    let rstd = var.add(&eps)?.rsqrt()?;
+    Ok((d.mul(&rstd)?, rstd))
+}
+
+/// `g - mean(g) - xhat mean(g xhat)` over `dims`.
+pub(crate) fn centred(g: &Tensor, xhat: &Tensor, dims: &[i64]) -> Result<Tensor> {
+    let along = mean_dim::call(&g.mul(xhat)?, Some(dims), true, None)?;
+    g.sub(&mean_dim::call(g, Some(dims), true, None)?)?.sub(&xhat.mul(&along)?)
+}
+
+/// Group norm of `[N, C, *]`: each of `num_groups` groups of neighbouring channels is normalised by itself.
+#[op(
+    "group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enabled=True) -> Tensor",
+    composite,
+    autocast = "fp32"
+)]
+mod group_norm {
+    fn kernel(
+        input: &Tensor,
+        num_groups: i64,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        eps: f64,
+        cudnn_enabled: bool,
+    ) -> Result<Tensor> {
+        let _ = cudnn_enabled;
+        let sizes = input.sizes();
+        if sizes.len() < 2 {
+            bail!("Expected at least 2 dimensions for input tensor but received {}", sizes.len());
+        }
+        let (n, c, s) = (sizes[0], sizes[1], sizes[2..].iter().product());
+        check_groups(&sizes, num_groups, weight, bias)?;
+        Ok(native_group_norm::call(input, weight, bias, n, c, s, num_groups, eps)?.0)
+    }
+}
+
+fn check_groups(sizes: &[i64], groups: i64, weight: Option<&Tensor>, bias: Option<&Tensor>) -> Result<()> {
+    let c = sizes[1];
+    if groups <= 0 {
+        bail!("Expected num groups to be greater than 0, got {groups}");
+    }
+    if c == 0 {
+        bail!("Expected number of channels to be greater than 0, got 0");
+    }
+    if c % groups != 0 {
+        bail!(
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape {sizes:?} and num_groups={groups}"
+        );
+    }
+    for (name, t) in [("weight", weight), ("bias", bias)] {
+        if let Some(t) = t.filter(|t| t.sizes().as_slice() != [c]) {
+            bail!(
+                "Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of shape {:?} and input of shape {sizes:?}",
+                t.sizes().as_slice()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn group_shape(n: i64, c: i64, s: i64, groups: i64) -> GroupShape {
+    GroupShape { n: n as usize, c: c as usize, s: s as usize, groups: groups as usize }
+}
+
+/// Group norm, with the mean and reciprocal standard deviation of each group, `[N, group]`.
+#[op(
+    "native_group_norm(Tensor input, Tensor? weight, Tensor? bias, SymInt N, SymInt C, SymInt HxW, int group, float eps) -> (Tensor, Tensor, Tensor)",
+    wrt(input, weight, bias),
+    tags(core)
+)]
+mod native_group_norm {
+    fn kernel(
+        input: &Tensor,
+        weight: Option<&Tensor>,
+        bias: Option<&Tensor>,
+        N: i64,
+        C: i64,
+        HxW: i64,
+        group: i64,
+        eps: f64,
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        check_groups(&[N, C, HxW], group, weight, bias)?;
+        check_float("GroupNormKernelImpl", input)?;
+        if input.numel() as i64 != N * C * HxW {
+            bail!("Expected input of {} elements, but got {}", N * C * HxW, input.numel());
+        }
+        let compute = float_type(input.dtype());
+        let x = dense(input, compute)?;
+        let (w, b) = (dense_option(weight, compute)?, dense_option(bias, compute)?);
+        let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
+        let statistics = || Tensor::empty_of(&[N, group], compute, x.device());
+        let (mean, rstd) = (statistics()?, statistics()?);
+        let mut ins = vec![x.raw()];
+        ins.extend([&w, &b].into_iter().flatten().map(|t| t.raw()));
+        let outs = [y.raw(), mean.raw(), rstd.raw()];
+        let shape = group_shape(N, C, HxW, group);
+        access_lists(&outs.each_ref(), &ins.iter().collect::<Vec<_>>(), |o, i| {
+            // SAFETY: all are locked, row-major and of the compute type; the outputs are fresh.
+            with_float!(compute, T => unsafe {
+                let weight = optional::<T>(w.is_some(), i.get(1));
+                let bias = optional::<T>(b.is_some(), i.last());
+                kernels::group_norm(
+                    shape, eps, slice(&i[0]), weight, bias, slice_mut(&o[0]), slice_mut(&o[1]), slice_mut(&o[2]),
+                );
+            });
+        });
+        let dtype = statistics_type(input, [weight, bias]);
+        Ok((cast(y, input.dtype())?, cast(mean, dtype)?, cast(rstd, dtype)?))
+    }
+    fn grad(
+        g: &Tensor,
+        input: &Tensor,
+        weight: Option<&Tensor>,
+        N: i64,
+        C: i64,
+        HxW: i64,
+        group: i64,
+        out1: &Tensor,
+        out2: &Tensor,
+        needs: Needs,
+    ) -> Result<Grads> {
+        let mask = [needs.get(0), needs.get(1), needs.get(2)];
+        let (x, w, b) =
+            native_group_norm_backward::call(g, input, out1, out2, weight, N, C, HxW, group, &mask)?;
+        Ok(masked([x, w, b], mask))
+    }
+}
+
+/// Gradients of [`native_group_norm`] for input, weight and bias, as far as `output_mask` asks for them.
+#[op(
+    "native_group_norm_backward(Tensor grad_out, Tensor input, Tensor mean, Tensor rstd, Tensor? weight, SymInt N, SymInt C, SymInt HxW, int group, bool[3] output_mask) -> (Tensor, Tensor, Tensor)",
+    wrt(grad_out, input, weight),
+    nondiff(mean, rstd),
+    no_method
+)]
+mod native_group_norm_backward {
+    fn kernel(
+        grad_out: &Tensor,
+        input: &Tensor,
+        mean: &Tensor,
+        rstd: &Tensor,
+        weight: Option<&Tensor>,
+        N: i64,
+        C: i64,
+        HxW: i64,
+        group: i64,
+        output_mask: &[bool],
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        let compute = float_type(input.dtype());
+        let (g, x) = (dense(grad_out, compute)?, dense(input, compute)?);
+        let (mean, rstd, w) = (dense(mean, compute)?, dense(rstd, compute)?, dense_option(weight, compute)?);
+        let gx = wanted(output_mask, 0, &x.sizes(), compute, &x)?;
+        let (gw, gb) =
+            (wanted(output_mask, 1, &[C], compute, &x)?, wanted(output_mask, 2, &[C], compute, &x)?);
+        let mut ins = vec![g.raw(), x.raw(), mean.raw(), rstd.raw()];
+        ins.extend(w.iter().map(|t| t.raw()));
+        let (outs, shape) = ([gx.raw(), gw.raw(), gb.raw()], group_shape(N, C, HxW, group));
+        access_lists(&outs.each_ref(), &ins.iter().collect::<Vec<_>>(), |o, i| {
+            // SAFETY: all are locked, row-major and of the compute type; the outputs are fresh.
+            with_float!(compute, T => unsafe {
+                kernels::group_norm_backward::<T>(
+                    shape, slice(&i[0]), slice(&i[1]), slice(&i[2]), slice(&i[3]), optional(w.is_some(), i.get(4)),
+                    slice_mut(&o[0]), slice_mut(&o[1]), slice_mut(&o[2]),
+                );
+            });
+        });
+        let parameter = weight.map_or(input.dtype(), Tensor::dtype);
+        Ok((cast(gx, input.dtype())?, cast(gw, parameter)?, cast(gb, parameter)?))
+    }
+    fn grad(
+        grads: &[Option<Tensor>],
+        grad_out: &Tensor,
+        input: &Tensor,
+        rstd: &Tensor,
+        weight: Option<&Tensor>,
+        N: i64,
+        C: i64,
+        HxW: i64,
+        group: i64,
+        output_mask: &[bool],
+    ) -> Result<Grads> {
+        let mut inputs = vec![grad_out, input];
+        inputs.extend(weight);
+        let given = asked(grads, output_mask);
+        let mut found = differentiate(&inputs, &given, |v| {
+            let grouped = [N, group, C / group, HxW];
+            let (g, x) = (v[0].reshape(&grouped)?, v[1].reshape(&grouped)?);
+            let (xhat, rstd) = normalised(&x, &rstd.reshape(&[N, group, 1, 1])?, &[2, 3])?;
+            let gw = match v.get(2) {
+                Some(w) => g.mul(&w.reshape(&[1, group, C / group, 1])?)?,
+                None => g.clone(),
+            };
+            let gx = centred(&gw, &xhat, &[2, 3])?.mul(&rstd)?.reshape(&input.sizes())?;
+            Ok(vec![gx, over(&g.mul(&xhat)?, &[0, 3])?.reshape(&[C])?, over(&g, &[0, 3])?.reshape(&[C])?])
+        })?;
+        found.resize(3, None);
+        Ok(found.into_iter().map(Grad::from).collect())
+    }
+}
+
+/// Divides by the root mean square over the trailing dimensions `normalized_shape`; `eps` defaults to the dtype's.
+#[op(
+    "rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor",
+    composite,
+    autocast = "fp32"
+)]
+mod rms_norm {
+    fn kernel(
+        input: &Tensor,
+        normalized_shape: &[i64],
+        weight: Option<&Tensor>,
+        eps: Option<f64>,
+    ) -> Result<Tensor> {
+        check_normalized(input, normalized_shape, weight, None, "")?;
+        let wide = match input.dtype() {
+            DType::F16 | DType::BF16 => input.to_dtype(DType::F32)?,
+            _ => input.clone(),
+        };
+        let exact = matches!(wide.dtype(), DType::F64 | DType::Complex128);
+        let eps = eps.unwrap_or(if exact { f64::EPSILON } else { f64::from(f32::EPSILON) });
+        let dims: Vec<i64> =
+            (0..normalized_shape.len() as i64).map(|d| d - normalized_shape.len() as i64).collect();
+        let mean = mean_dim::call(&wide.mul(&wide)?, Some(&dims), true, None)?;
+        let y = wide.mul(&offset(&mean, eps)?.rsqrt()?)?;
+        let y = match weight {
+            Some(w) => y.mul(w)?,
+            None => y,
+        };
+        y.to_dtype(input.dtype())
+    }
+}

@@ -1,0 +1,548 @@
+//! Searching sorted sequences, distinct elements, membership and counting into bins.
+
+use cresset_kernels::dtype::Element;
+use cresset_kernels::sort::search_sorted;
+use cresset_kernels::with_element;
+use cresset_macros::op;
+
+use crate::dense::{cast, dense, dense_option, slice, slice_mut};
+use crate::op::OpDef;
+use crate::pooling::ordered_type;
+use crate::promotion::result_type;
+use crate::storage::{access, access_lists};
+use crate::{DType, Device, Result, Scalar, Tensor, bail, op_list, with_float};
+
+pub(crate) static OPS: &[&OpDef] = op_list![
+    searchsorted,
+    searchsorted_scalar,
+    bucketize,
+    bucketize_scalar,
+    isin,
+    isin_tensor_scalar,
+    isin_scalar_tensor,
+    _unique,
+    _unique2,
+    unique_consecutive,
+    unique_dim,
+    unique_dim_consecutive,
+    histc,
+    bincount,
+];
+
+/// Positions of `values` in the rows of `sorted`.
+fn positions(
+    sorted: &Tensor,
+    values: &Tensor,
+    sorter: Option<&Tensor>,
+    right: bool,
+    out_int32: bool,
+) -> Result<Tensor> {
+    let compute = ordered_type(result_type(&[sorted, values]));
+    let (s, v, order) = (dense(sorted, compute)?, dense(values, compute)?, dense_option(sorter, DType::I64)?);
+    let result = Tensor::empty_of(&v.sizes(), DType::I64, v.device())?;
+    let n = s.sizes().last().map_or(1, |n| *n as usize);
+    let mut ins = vec![s.raw(), v.raw()];
+    ins.extend(order.iter().map(|t| t.raw()));
+    let o = result.raw();
+    let bad = access_lists(&[&o], &ins.iter().collect::<Vec<_>>(), |o, i| {
+        // SAFETY: all are locked, row-major and of the types that they are read as; the output is fresh.
+        unsafe {
+            let sorter: Option<&[i64]> = i.get(2).map(|r| slice(r));
+            if sorter.is_some_and(|s| s.iter().any(|i| !(0..n as i64).contains(i))) {
+                return true;
+            }
+            let out = slice_mut(&o[0]);
+            match compute {
+                DType::F32 => search_sorted::<f32>(n, slice(&i[0]), sorter, slice(&i[1]), right, out),
+                DType::F64 => search_sorted::<f64>(n, slice(&i[0]), sorter, slice(&i[1]), right, out),
+                _ => search_sorted::<i64>(n, slice(&i[0]), sorter, slice(&i[1]), right, out),
+            }
+        }
+        false
+    });
+    if bad {
+        bail!("torch.searchsorted(): sorter index out of range");
+    }
+    cast(result, if out_int32 { DType::I32 } else { DType::I64 })
+}
+
+fn right_side(right: bool, side: Option<&str>) -> Result<bool> {
+    match side {
+        None => Ok(right),
+        Some("right") => Ok(true),
+        Some("left") if right => bail!(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        ),
+        Some("left") => Ok(false),
+        Some(other) => bail!("torch.searchsorted(): side can only be 'left' or 'right' but got {other}"),
+    }
+}
+
+/// For each element of `self` the position in the sorted sequence (or its row of them) at which it could be inserted.
+#[op(
+    "searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor",
+    no_grad = "integers",
+    out = "Tensor_out",
+    no_method
+)]
+mod searchsorted {
+    fn kernel(
+        sorted_sequence: &Tensor,
+        this: &Tensor,
+        out_int32: bool,
+        right: bool,
+        side: Option<&str>,
+        sorter: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let (s, v) = (sorted_sequence.sizes(), this.sizes());
+        if s.len() != 1 && (s.len() != v.len() || s[..s.len() - 1] != v[..v.len() - 1]) {
+            bail!(
+                "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor must match, but we got boundaries tensor {:?} and input value tensor {:?}",
+                s.as_slice(),
+                v.as_slice()
+            );
+        }
+        if let Some(sorter) = sorter.filter(|t| t.sizes() != s) {
+            bail!(
+                "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor {:?}and got sorter tensor {:?}",
+                s.as_slice(),
+                sorter.sizes().as_slice()
+            );
+        }
+        positions(sorted_sequence, this, sorter, right_side(right, side)?, out_int32)
+    }
+}
+
+/// The position in the sorted sequence at which a number could be inserted.
+#[op(
+    "searchsorted.Scalar(Tensor sorted_sequence, Scalar self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor",
+    no_grad = "integers",
+    out = "Scalar_out",
+    no_method
+)]
+mod searchsorted_scalar {
+    fn kernel(
+        sorted_sequence: &Tensor,
+        this: Scalar,
+        out_int32: bool,
+        right: bool,
+        side: Option<&str>,
+        sorter: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let value = Tensor::wrapped(this)?;
+        positions(sorted_sequence, &value, sorter, right_side(right, side)?, out_int32)
+    }
+}
+
+fn check_boundaries(boundaries: &Tensor) -> Result<()> {
+    if boundaries.dim() != 1 {
+        bail!("boundaries tensor must be 1 dimension, but got dim({})", boundaries.dim());
+    }
+    Ok(())
+}
+
+/// For each element the number of the bucket between `boundaries` that it falls into.
+#[op(
+    "bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor",
+    no_grad = "integers",
+    out = "Tensor_out"
+)]
+mod bucketize {
+    fn kernel(this: &Tensor, boundaries: &Tensor, out_int32: bool, right: bool) -> Result<Tensor> {
+        check_boundaries(boundaries)?;
+        positions(boundaries, this, None, right, out_int32)
+    }
+}
+
+/// The number of the bucket between `boundaries` that a number falls into.
+#[op(
+    "bucketize.Scalar(Scalar self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor",
+    no_grad = "integers",
+    no_method
+)]
+mod bucketize_scalar {
+    fn kernel(this: Scalar, boundaries: &Tensor, out_int32: bool, right: bool) -> Result<Tensor> {
+        check_boundaries(boundaries)?;
+        positions(boundaries, &Tensor::wrapped(this)?, None, right, out_int32)
+    }
+}
+
+/// Whether each of `elements` occurs in `tests`.
+fn members(elements: &Tensor, tests: &Tensor, invert: bool) -> Result<Tensor> {
+    let compute = ordered_type(result_type(&[elements, tests]));
+    let (e, t) = (dense(elements, compute)?, dense(tests, compute)?);
+    let result = Tensor::empty_of(&e.sizes(), DType::Bool, e.device())?;
+    let (o, e, t) = (result.raw(), e.raw(), t.raw());
+    access([&o], [&e, &t], |[o], [e, t]| {
+        // SAFETY: all are locked, row-major and of the types that they are read as; the output is fresh.
+        unsafe {
+            match compute {
+                DType::F32 => mark::<f32>(slice(&e), slice(&t), invert, slice_mut(&o)),
+                DType::F64 => mark::<f64>(slice(&e), slice(&t), invert, slice_mut(&o)),
+                _ => mark::<i64>(slice(&e), slice(&t), invert, slice_mut(&o)),
+            }
+        }
+    });
+    Ok(result)
+}
+
+fn mark<T: Element + PartialOrd>(elements: &[T], tests: &[T], invert: bool, out: &mut [bool]) {
+    let mut tests: Vec<T> = tests.iter().copied().filter(|t| t == t).collect();
+    tests.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    for (out, e) in out.iter_mut().zip(elements) {
+        let at = tests.partition_point(|t| t < e);
+        *out = tests.get(at).is_some_and(|t| t == e) != invert;
+    }
+}
+
+/// Whether each element occurs in `test_elements`.
+#[op(
+    "isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor",
+    no_grad = "truth values",
+    out = "Tensor_Tensor_out",
+    no_method
+)]
+mod isin {
+    fn kernel(
+        elements: &Tensor,
+        test_elements: &Tensor,
+        assume_unique: bool,
+        invert: bool,
+    ) -> Result<Tensor> {
+        let _ = assume_unique;
+        members(elements, test_elements, invert)
+    }
+}
+
+/// Whether each element equals a number.
+#[op(
+    "isin.Tensor_Scalar(Tensor elements, Scalar test_element, *, bool assume_unique=False, bool invert=False) -> Tensor",
+    no_grad = "truth values",
+    out = "Tensor_Scalar_out",
+    no_method
+)]
+mod isin_tensor_scalar {
+    fn kernel(elements: &Tensor, test_element: Scalar, assume_unique: bool, invert: bool) -> Result<Tensor> {
+        let _ = assume_unique;
+        members(elements, &Tensor::wrapped(test_element)?, invert)
+    }
+}
+
+/// Whether a number occurs in `test_elements`.
+#[op(
+    "isin.Scalar_Tensor(Scalar element, Tensor test_elements, *, bool assume_unique=False, bool invert=False) -> Tensor",
+    no_grad = "truth values",
+    out = "Scalar_Tensor_out",
+    no_method
+)]
+mod isin_scalar_tensor {
+    fn kernel(element: Scalar, test_elements: &Tensor, assume_unique: bool, invert: bool) -> Result<Tensor> {
+        let _ = assume_unique;
+        members(&Tensor::wrapped(element)?, test_elements, invert)
+    }
+}
+
+/// Where runs of equal elements begin, and for every element its run.
+struct Runs {
+    starts: Vec<i64>,
+    inverse: Vec<i64>,
+    total: usize,
+}
+
+impl Runs {
+    /// Of `n` elements, `same(i)` telling whether element `i` equals the one before it.
+    fn new(n: usize, same: impl Fn(usize) -> bool) -> Runs {
+        let (mut starts, mut inverse) = (Vec::new(), Vec::with_capacity(n));
+        for i in 0..n {
+            if i == 0 || !same(i) {
+                starts.push(i as i64);
+            }
+            inverse.push(starts.len() as i64 - 1);
+        }
+        Runs { starts, inverse, total: n }
+    }
+
+    fn counts(&self) -> Vec<i64> {
+        let ends = self.starts.iter().skip(1).copied().chain([self.total as i64]);
+        self.starts.iter().zip(ends).map(|(s, e)| e - s).collect()
+    }
+}
+
+fn refuse_meta(name: &str, this: &Tensor) -> Result<()> {
+    if this.device() == Device::Meta {
+        bail!(
+            NotImplemented,
+            "{name}: the shape of the result depends on data, which a meta tensor does not have"
+        );
+    }
+    Ok(())
+}
+
+fn integers(values: &[i64], sizes: &[i64]) -> Result<Tensor> {
+    Tensor::from_slice(values, sizes)
+}
+
+/// Distinct elements of a flat row-major tensor whose equal elements are neighbours, with each one's run and counts.
+fn distinct(flat: &Tensor) -> Result<(Tensor, Runs)> {
+    let x = flat.raw();
+    let runs = access([], [&x], |[], [x]| {
+        let n = x.sizes.iter().product::<i64>() as usize;
+        with_element!(x.dtype, T => {
+            // SAFETY: the tensor is locked, row-major and of that dtype.
+            let x: &[T] = unsafe { slice(&x) };
+            Some(Runs::new(n, |i| x[i] == x[i - 1]))
+        })
+    });
+    let runs = runs.unwrap_or_else(|| Runs::new(0, |_| false));
+    let starts = integers(&runs.starts, &[runs.starts.len() as i64])?;
+    Ok((flat.index_select(0, &starts)?, runs))
+}
+
+/// Sorted distinct elements, for each element the position of its equal, and counts.
+fn unique_sorted(this: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+    refuse_meta("unique", this)?;
+    let flat = this.contiguous_copy()?.detach().view(&[this.numel() as i64])?;
+    let (sorted, order) = flat.sort()?;
+    let (values, runs) = distinct(&sorted)?;
+    let order = order.to_vec::<i64>()?;
+    let mut inverse = vec![0; order.len()];
+    order.iter().zip(&runs.inverse).for_each(|(at, run)| inverse[*at as usize] = *run);
+    let counts = runs.counts();
+    Ok((values, integers(&inverse, &this.sizes())?, integers(&counts, &[counts.len() as i64])?))
+}
+
+fn optional(t: Tensor, wanted: bool) -> Result<Tensor> {
+    if wanted { Ok(t) } else { Tensor::empty_of(&[0], DType::I64, t.device()) }
+}
+
+/// Distinct elements in ascending order, and for each element the position of its equal.
+#[op(
+    "_unique(Tensor self, bool sorted=True, bool return_inverse=False) -> (Tensor, Tensor)",
+    no_grad = "the derivative of a choice of elements is not defined in PyTorch either",
+    tags(dynamic_shape)
+)]
+mod _unique {
+    fn kernel(this: &Tensor, sorted: bool, return_inverse: bool) -> Result<(Tensor, Tensor)> {
+        let _ = sorted;
+        let (values, inverse, _) = unique_sorted(this)?;
+        Ok((values, optional(inverse, return_inverse)?))
+    }
+}
+
+/// Distinct elements in ascending order, for each element the position of its equal, and how often each occurs.
+#[op(
+    "_unique2(Tensor self, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor, Tensor, Tensor)",
+    no_grad = "the derivative of a choice of elements is not defined in PyTorch either",
+    tags(dynamic_shape)
+)]
+mod _unique2 {
+    fn kernel(
+        this: &Tensor,
+        sorted: bool,
+        return_inverse: bool,
+        return_counts: bool,
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        let _ = sorted;
+        let (values, inverse, counts) = unique_sorted(this)?;
+        Ok((values, optional(inverse, return_inverse || return_counts)?, optional(counts, return_counts)?))
+    }
+}
+
+/// Slices along `dim` as rows, in the order given.
+fn slices(this: &Tensor, dim: i64) -> Result<Tensor> {
+    let front = this.detach().movedim(dim, 0)?;
+    let n = front.sizes()[0];
+    let width = if n == 0 { 0 } else { front.numel() as i64 / n };
+    front.contiguous_copy()?.view(&[n, width])
+}
+
+/// The order that sorts rows lexicographically (the row order itself if `sort` is off), and runs of equal rows in it.
+fn row_order(rows: &Tensor, sort: bool) -> Result<(Vec<usize>, Runs)> {
+    let compute = ordered_type(rows.dtype());
+    let (n, width, rows) = (rows.sizes()[0] as usize, rows.sizes()[1] as usize, dense(rows, compute)?);
+    let x = rows.raw();
+    let found = access([], [&x], |[], [x]| {
+        // SAFETY: the tensor is locked, row-major and of the compute type.
+        Some(unsafe {
+            match compute {
+                DType::F32 => arrange::<f32>(slice(&x), n, width, sort),
+                DType::F64 => arrange::<f64>(slice(&x), n, width, sort),
+                _ => arrange::<i64>(slice(&x), n, width, sort),
+            }
+        })
+    });
+    Ok(found.unwrap_or_else(|| (Vec::new(), Runs::new(0, |_| false))))
+}
+
+fn arrange<T: Element + PartialOrd>(x: &[T], n: usize, width: usize, sort: bool) -> (Vec<usize>, Runs) {
+    let row = |i: usize| &x[i * width..(i + 1) * width];
+    let mut order: Vec<usize> = (0..n).collect();
+    if sort {
+        order.sort_by(|a, b| row(*a).partial_cmp(row(*b)).unwrap_or(std::cmp::Ordering::Equal));
+    }
+    let runs = Runs::new(n, |i| row(order[i - 1]) == row(order[i]));
+    (order, runs)
+}
+
+/// Distinct slices along `dim`, each slice's run, and counts.
+fn unique_slices(this: &Tensor, dim: i64, sort: bool) -> Result<(Tensor, Tensor, Tensor)> {
+    refuse_meta("unique_dim", this)?;
+    let rows = slices(this, dim)?;
+    let (order, runs) = row_order(&rows, sort)?;
+    let first: Vec<i64> = runs.starts.iter().map(|s| order[*s as usize] as i64).collect();
+    let mut inverse = vec![0; order.len()];
+    order.iter().zip(&runs.inverse).for_each(|(at, run)| inverse[*at] = *run);
+    let values = this.detach().index_select(dim, &integers(&first, &[first.len() as i64])?)?;
+    let counts = runs.counts();
+    Ok((values, integers(&inverse, &[inverse.len() as i64])?, integers(&counts, &[counts.len() as i64])?))
+}
+
+/// Elements (or slices along `dim`) without immediate repetitions, each one's run, and the lengths of runs.
+#[op(
+    "unique_consecutive(Tensor self, bool return_inverse=False, bool return_counts=False, int? dim=None) -> (Tensor, Tensor, Tensor)",
+    no_grad = "the derivative of a choice of elements is not defined in PyTorch either",
+    tags(dynamic_shape)
+)]
+mod unique_consecutive {
+    fn kernel(
+        this: &Tensor,
+        return_inverse: bool,
+        return_counts: bool,
+        dim: Option<i64>,
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        let (values, inverse, counts) = match dim {
+            Some(dim) => unique_slices(this, dim, false)?,
+            None => {
+                refuse_meta("unique_consecutive", this)?;
+                let flat = this.contiguous_copy()?.detach().view(&[this.numel() as i64])?;
+                let (values, runs) = distinct(&flat)?;
+                let counts = runs.counts();
+                (values, integers(&runs.inverse, &this.sizes())?, integers(&counts, &[counts.len() as i64])?)
+            }
+        };
+        Ok((values, optional(inverse, return_inverse)?, optional(counts, return_counts)?))
+    }
+}
+
+/// Distinct slices along `dim` in lexicographic order, each slice's position among them, and counts.
+#[op(
+    "unique_dim(Tensor self, int dim, bool sorted=True, bool return_inverse=False, bool return_counts=False) -> (Tensor, Tensor, Tensor)",
+    no_grad = "the derivative of a choice of elements is not defined in PyTorch either",
+    tags(dynamic_shape)
+)]
+mod unique_dim {
+    fn kernel(
+        this: &Tensor,
+        dim: i64,
+        sorted: bool,
+        return_inverse: bool,
+        return_counts: bool,
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        let _ = (sorted, return_inverse, return_counts);
+        unique_slices(this, dim, true)
+    }
+}
+
+/// Slices along `dim` without immediate repetitions, each slice's run, and the lengths of runs.
+#[op(
+    "unique_dim_consecutive(Tensor self, int dim, bool return_inverse=False, bool return_counts=False) -> (Tensor, Tensor, Tensor)",
+    no_grad = "the derivative of a choice of elements is not defined in PyTorch either",
+    tags(dynamic_shape)
+)]
+mod unique_dim_consecutive {
+    fn kernel(
+        this: &Tensor,
+        dim: i64,
+        return_inverse: bool,
+        return_counts: bool,
+    ) -> Result<(Tensor, Tensor, Tensor)> {
+        let _ = (return_inverse, return_counts);
+        unique_slices(this, dim, false)
+    }
+}
+
+/// Counts elements into `bins` equal bins between `min` and `max` (the extremes of the data, if these are equal).
+#[op(
+    "histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor",
+    no_grad = "counts",
+    out = "out"
+)]
+mod histc {
+    fn kernel(this: &Tensor, bins: i64, min: Scalar, max: Scalar) -> Result<Tensor> {
+        if bins <= 0 {
+            bail!("torch.histogram(): bins must be > 0, but got {bins} for dimension 0");
+        }
+        if !this.is_floating_point() {
+            bail!(NotImplemented, "\"histogram_cpu\" not implemented for '{}'", this.dtype().scalar_type());
+        }
+        let compute = crate::dense::float_type(this.dtype());
+        let x = dense(this, compute)?;
+        let (mut low, mut high) = (min.to_f64(), max.to_f64());
+        if low == high && x.numel() > 0 && x.device() != Device::Meta {
+            (low, high) = (x.min()?.item()?.to_f64(), x.max()?.item()?.to_f64());
+        }
+        if !low.is_finite() || !high.is_finite() {
+            bail!("torch.histc: range of [{low}, {high}] is not finite");
+        }
+        if low > high {
+            bail!("torch.histc: max must be larger than min");
+        }
+        if low == high {
+            (low, high) = (low - 1.0, high + 1.0);
+        }
+        let out = Tensor::empty_of(&[bins], compute, x.device())?;
+        let (o, i) = (out.raw(), x.raw());
+        access([&o], [&i], |[o], [x]| {
+            // SAFETY: both are locked and row-major; the output is fresh.
+            with_float!(compute, T => unsafe { count_into::<T>(low as T, high as T, slice(&x), slice_mut(&o)) })
+        });
+        cast(out, this.dtype())
+    }
+}
+
+fn count_into<T: cresset_kernels::math::Real>(low: T, high: T, x: &[T], bins: &mut [T]) {
+    bins.fill(T::ZERO);
+    let last = bins.len() - 1;
+    for x in x.iter().filter(|x| **x >= low && **x <= high) {
+        let at = (*x - low) * T::real(bins.len() as f64) / (high - low);
+        let bin = &mut bins[(at.wide() as usize).min(last)];
+        *bin = *bin + T::ONE;
+    }
+}
+
+/// How often (or with which total weight) each number from 0 occurs.
+#[op(
+    "bincount(Tensor self, Tensor? weights=None, SymInt minlength=0) -> Tensor",
+    no_grad = "counts",
+    out = "out",
+    tags(dynamic_shape)
+)]
+mod bincount {
+    fn kernel(this: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<Tensor> {
+        refuse_meta("bincount", this)?;
+        if minlength < 0 {
+            bail!("minlength should be >= 0");
+        }
+        if this.dim() != 1 || !this.dtype().is_integral_or_bool() {
+            bail!("bincount only supports 1-d non-negative integral inputs.");
+        }
+        let values = dense(this, DType::I64)?.to_vec::<i64>()?;
+        if values.iter().any(|v| *v < 0) {
+            bail!("bincount only supports 1-d non-negative integral inputs.");
+        }
+        if weights.is_some_and(|w| w.sizes() != this.sizes()) {
+            bail!("weights should be 1-d and have the same length as input");
+        }
+        let n = values.iter().max().map_or(0, |m| m + 1).max(minlength);
+        let mut counts = vec![0_i64; n as usize];
+        let Some(weights) = weights else {
+            values.iter().for_each(|v| counts[*v as usize] += 1);
+            return integers(&counts, &[n]);
+        };
+        let mut sums = vec![0.0_f64; n as usize];
+        let all = dense(weights, DType::F64)?.to_vec::<f64>()?;
+        values.iter().zip(all).for_each(|(v, w)| sums[*v as usize] += w);
+        let dtype = if weights.dtype() == DType::F32 { DType::F32 } else { DType::F64 };
+        cast(Tensor::from_slice(&sums, [n])?, dtype)
+    }
+}

@@ -1,0 +1,184 @@
+//! Softmax, its logarithm and relatives.
+
+use cresset_kernels::softmax as kernels;
+use cresset_macros::op;
+
+use crate::dense::{along, cast, dense, float_type, slice, slice_mut};
+use crate::layout::wrap_dim;
+use crate::op::OpDef;
+use crate::storage::access;
+use crate::{DType, Result, Tensor, bail, op_list, with_float};
+
+pub(crate) static OPS: &[&OpDef] = op_list![
+    _softmax,
+    _log_softmax,
+    _softmax_backward_data,
+    _log_softmax_backward_data,
+    softmax,
+    log_softmax,
+    special_softmax,
+    special_log_softmax,
+    _safe_softmax,
+];
+
+/// What a float is softmaxed in, and the dtype of the result.
+fn forward(log: bool, this: &Tensor, dim: i64, half_to_float: bool) -> Result<Tensor> {
+    let d = wrap_dim(dim, this.dim())?;
+    if !this.is_floating_point() {
+        let last = d + 1 >= this.dim();
+        let name = match (log, last) {
+            (false, true) => "softmax_lastdim_kernel_impl",
+            (true, true) => "log_softmax_lastdim_kernel_impl",
+            (false, false) => "softmax_kernel_impl",
+            (true, false) => "log_softmax_kernel_impl",
+        };
+        bail!(NotImplemented, "\"{name}\" not implemented for '{}'", this.dtype().scalar_type());
+    }
+    if half_to_float {
+        bail!("softmax with half to float conversion is not supported on CPU");
+    }
+    let compute = float_type(this.dtype());
+    let x = dense(this, compute)?;
+    let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
+    let (o, i, shape) = (y.raw(), x.raw(), along(&x.sizes(), d));
+    access([&o], [&i], |[y], [x]| {
+        // SAFETY: both are locked and row-major, the output is fresh.
+        with_float!(compute, T => unsafe { kernels::softmax::<T>(log, shape, slice(&x), slice_mut(&y)) })
+    });
+    cast(y, this.dtype())
+}
+
+fn backward(log: bool, grad: &Tensor, output: &Tensor, dim: i64, dtype: DType) -> Result<Tensor> {
+    let d = wrap_dim(dim, output.dim())?;
+    let compute = float_type(output.dtype());
+    let (g, y) = (dense(grad, compute)?, dense(output, compute)?);
+    let result = Tensor::empty_of(&y.sizes(), compute, y.device())?;
+    let (o, g, y, shape) = (result.raw(), g.raw(), y.raw(), along(&y.sizes(), d));
+    access([&o], [&g, &y], |[o], [g, y]| {
+        // SAFETY: all are locked and row-major, the output is fresh.
+        with_float!(compute, T => unsafe {
+            kernels::softmax_backward::<T>(log, shape, slice(&g), slice(&y), slice_mut(&o));
+        })
+    });
+    cast(result, dtype)
+}
+
+fn sum(t: &Tensor, dim: i64) -> Result<Tensor> {
+    crate::ops::sum_dim::call(t, Some(&[dim]), true, None)
+}
+
+/// Softmax along `dim`; `half_to_float` is for other devices.
+#[op("_softmax(Tensor self, int dim, bool half_to_float) -> Tensor", out = "out", tags(core))]
+mod _softmax {
+    fn kernel(this: &Tensor, dim: i64, half_to_float: bool) -> Result<Tensor> {
+        forward(false, this, dim, half_to_float)
+    }
+    fn grad_this(g: &Tensor, dim: i64, out: &Tensor) -> Result<Tensor> {
+        _softmax_backward_data::call(g, out, dim, out.dtype())
+    }
+}
+
+/// Logarithm of softmax along `dim`.
+#[op("_log_softmax(Tensor self, int dim, bool half_to_float) -> Tensor", out = "out", tags(core))]
+mod _log_softmax {
+    fn kernel(this: &Tensor, dim: i64, half_to_float: bool) -> Result<Tensor> {
+        forward(true, this, dim, half_to_float)
+    }
+    fn grad_this(g: &Tensor, dim: i64, out: &Tensor) -> Result<Tensor> {
+        _log_softmax_backward_data::call(g, out, dim, out.dtype())
+    }
+}
+
+/// Gradient of [`_softmax`] from that of its result: `output (grad - sum(grad output))`.
+#[op(
+    "_softmax_backward_data(Tensor grad_output, Tensor output, int dim, ScalarType input_dtype) -> Tensor",
+    out("out", grad_input)
+)]
+mod _softmax_backward_data {
+    fn kernel(grad_output: &Tensor, output: &Tensor, dim: i64, input_dtype: DType) -> Result<Tensor> {
+        backward(false, grad_output, output, dim, input_dtype)
+    }
+    fn grad_grad_output(g: &Tensor, output: &Tensor, dim: i64, input_dtype: DType) -> Result<Tensor> {
+        _softmax_backward_data::call(g, output, dim, input_dtype)
+    }
+    fn grad_output(g: &Tensor, grad_output: &Tensor, output: &Tensor, dim: i64) -> Result<Tensor> {
+        let direct = g.mul(grad_output)?.sub(&g.mul(&sum(&output.mul(grad_output)?, dim)?)?)?;
+        direct.sub(&grad_output.mul(&sum(&g.mul(output)?, dim)?)?)
+    }
+}
+
+/// Gradient of [`_log_softmax`] from that of its result: `grad - exp(output) sum(grad)`.
+#[op(
+    "_log_softmax_backward_data(Tensor grad_output, Tensor output, int dim, ScalarType input_dtype) -> Tensor",
+    out = "out"
+)]
+mod _log_softmax_backward_data {
+    fn kernel(grad_output: &Tensor, output: &Tensor, dim: i64, input_dtype: DType) -> Result<Tensor> {
+        backward(true, grad_output, output, dim, input_dtype)
+    }
+    fn grad_grad_output(g: &Tensor, output: &Tensor, dim: i64) -> Result<Tensor> {
+        g.sub(&sum(&g.mul(&output.exp()?)?, dim)?)
+    }
+    fn grad_output(g: &Tensor, grad_output: &Tensor, output: &Tensor, dim: i64) -> Result<Tensor> {
+        g.mul(&output.exp()?)?.mul(&sum(grad_output, dim)?)?.neg()
+    }
+}
+
+/// The input converted to the dtype asked for.
+fn converted(this: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
+    dtype.map_or_else(|| Ok(this.clone()), |d| this.to_dtype(d))
+}
+
+/// Softmax along `dim`: exponentials over their sum.
+#[op(
+    "softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor",
+    composite,
+    out = "int_out",
+    autocast = "fp32",
+    onnx = "Softmax"
+)]
+mod softmax {
+    fn kernel(this: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+        _softmax::call(&converted(this, dtype)?, dim, false)
+    }
+}
+
+/// Logarithm of softmax along `dim`, without overflow.
+#[op(
+    "log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor",
+    composite,
+    out = "int_out",
+    autocast = "fp32",
+    onnx = "LogSoftmax"
+)]
+mod log_softmax {
+    fn kernel(this: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+        _log_softmax::call(&converted(this, dtype)?, dim, false)
+    }
+}
+
+/// As [`softmax`].
+#[op("special_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor", composite)]
+mod special_softmax {
+    fn kernel(this: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+        softmax::call(this, dim, dtype)
+    }
+}
+
+/// As [`log_softmax`].
+#[op("special_log_softmax(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", composite)]
+mod special_log_softmax {
+    fn kernel(this: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+        log_softmax::call(this, dim, dtype)
+    }
+}
+
+/// [`softmax`] that gives zeros, not NaN, where a whole row is `-inf`.
+#[op("_safe_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor", composite)]
+mod _safe_softmax {
+    fn kernel(this: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
+        let y = softmax::call(this, dim, dtype)?;
+        let masked = crate::ops::all_dim::call(&this.eq_scalar(f64::NEG_INFINITY)?, dim, true)?;
+        y.masked_fill(&masked, 0)
+    }
+}
