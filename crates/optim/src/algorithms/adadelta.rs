@@ -1,0 +1,56 @@
+//! Adadelta: steps as large as the recent ones were.
+
+use cresset_core::value::Value;
+use cresset_core::{Result, Tensor};
+
+use super::{average_square, decayed, num, real};
+use crate::hyper::{hyper, not_negative};
+use crate::optimizer::{Optimizer, Update};
+use crate::state::State;
+
+hyper! {
+    /// Hyper-parameters of [`Adadelta`].
+    AdadeltaOptions {
+        /// Learning rate (default: 1.0).
+        lr: f64 = 1.0,
+        /// Decay of the means (default: 0.9).
+        rho: f64 = 0.9,
+        /// Added to divisors (default: 1e-6).
+        eps: f64 = 1e-6,
+        /// Weight decay (default: 0).
+        weight_decay: f64 = 0.0,
+        /// Whether to climb instead (default: no).
+        maximize: bool = false,
+    }
+    besides { "capturable": Value::Bool(false), "foreach": Value::None, "differentiable": Value::Bool(false) }
+    check |h| {
+        not_negative("learning rate", h.lr)?;
+        cresset_core::ensure!((0.0..=1.0).contains(&h.rho), Value, "Invalid rho value: {}", h.rho);
+        not_negative("epsilon value", h.eps)?;
+        not_negative("weight_decay value", h.weight_decay)?;
+    }
+}
+
+/// Adadelta, as `torch.optim.Adadelta` (Zeiler 2012): `v <- r v + (1 - r) g^2`, `d = sqrt(u + eps) / sqrt(v + eps) g`,
+/// `u <- r u + (1 - r) d^2`, `p <- p - lr d`.
+pub type Adadelta = Optimizer<AdadeltaUpdate>;
+
+/// The update of [`Adadelta`].
+pub struct AdadeltaUpdate;
+
+impl Update for AdadeltaUpdate {
+    type Options = AdadeltaOptions;
+
+    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &AdadeltaOptions) -> Result<()> {
+        state.next_step()?;
+        let grad = real(&decayed(param, grad, h.weight_decay, h.maximize)?)?;
+        let square_avg = real(&state.zeros_like("square_avg", param)?)?;
+        let acc_delta = real(&state.zeros_like("acc_delta", param)?)?;
+        average_square(&square_avg, &grad, h.rho)?;
+        let eps = num(h.eps)?;
+        let root = square_avg.add(&eps)?.sqrt_()?;
+        let delta = acc_delta.add(&eps)?.sqrt_()?.div_(&root)?.mul_(&grad)?;
+        average_square(&acc_delta, &delta, h.rho)?;
+        real(param)?.add_with_(&delta, |o| o.alpha(-h.lr)).map(|_| ())
+    }
+}

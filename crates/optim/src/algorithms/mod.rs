@@ -1,0 +1,70 @@
+//! The algorithms, one per file.
+
+mod adadelta;
+mod adagrad;
+mod adam;
+mod adamax;
+mod asgd;
+mod nadam;
+mod radam;
+mod rmsprop;
+mod rprop;
+mod sgd;
+
+pub use adadelta::{Adadelta, AdadeltaOptions, AdadeltaUpdate};
+pub use adagrad::{Adagrad, AdagradOptions, AdagradUpdate};
+pub use adam::{Adam, AdamOptions, AdamUpdate, AdamW, AdamWOptions, AdamWUpdate};
+pub use adamax::{Adamax, AdamaxOptions, AdamaxUpdate};
+pub use asgd::{ASGD, ASGDOptions, ASGDUpdate};
+pub use nadam::{NAdam, NAdamOptions, NAdamUpdate};
+pub use radam::{RAdam, RAdamOptions, RAdamUpdate};
+pub use rmsprop::{RMSprop, RMSpropOptions, RMSpropUpdate};
+pub use rprop::{Rprop, RpropOptions, RpropUpdate};
+pub use sgd::{SGD, SGDOptions, SGDUpdate};
+
+use cresset_core::{DType, Result, Scalar, Tensor};
+
+use crate::optimizer::Item;
+
+/// A number as an operand.
+fn num(x: f64) -> Result<Tensor> {
+    Tensor::wrapped(Scalar::Float(x))
+}
+
+/// The gradient to follow: downhill, or uphill with `maximize`, with the parameter's decay added.
+fn decayed(param: &Tensor, grad: &Tensor, weight_decay: f64, maximize: bool) -> Result<Tensor> {
+    let grad = if maximize { grad.neg()? } else { grad.clone() };
+    if weight_decay == 0.0 { Ok(grad) } else { grad.add_with(param, |o| o.alpha(weight_decay)) }
+}
+
+/// [`decayed`], or with `decoupled` the parameter itself decays, in place.
+fn shrunk_or_decayed(param: &Tensor, grad: &Tensor, lr: f64, decay: f64, decoupled: bool, maximize: bool) -> Result<Tensor> {
+    if !decoupled {
+        return decayed(param, grad, decay, maximize);
+    }
+    if decay != 0.0 {
+        param.mul_(&num(1.0 - lr * decay)?)?;
+    }
+    decayed(param, grad, 0.0, maximize)
+}
+
+/// `average <- decay average + (1 - decay) grad^2`, in place.
+fn average_square(average: &Tensor, grad: &Tensor, decay: f64) -> Result<()> {
+    average.mul_(&num(decay)?)?.addcmul_with_(grad, grad, |o| o.value(1.0 - decay)).map(|_| ())
+}
+
+/// Groups of parameters that one fused call can update, single and double precision.
+fn by_precision(items: Vec<Item<'_>>) -> Vec<Vec<Item<'_>>> {
+    let is_double = |item: &Item<'_>| matches!(item.param.dtype(), DType::F64 | DType::Complex128);
+    let (double, single): (Vec<_>, Vec<_>) = items.into_iter().partition(is_double);
+    [single, double].into_iter().filter(|items| !items.is_empty()).collect()
+}
+
+/// Complex tensors as views of their parts: the algorithms treat those as numbers of their own.
+fn as_real<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Vec<Tensor>> {
+    tensors.into_iter().map(real).collect()
+}
+
+fn real(t: &Tensor) -> Result<Tensor> {
+    if t.is_complex() { t.view_as_real() } else { Ok(t.clone()) }
+}

@@ -1,0 +1,64 @@
+//! Resilient backpropagation: only the signs of the gradients count.
+
+use cresset_core::value::Value;
+use cresset_core::{Result, Tensor};
+
+use super::{decayed, num, real};
+use crate::hyper::{Betas, hyper, not_negative};
+use crate::optimizer::{Optimizer, Update};
+use crate::state::State;
+
+hyper! {
+    /// Hyper-parameters of [`Rprop`].
+    RpropOptions {
+        /// Learning rate (default: 1e-2).
+        lr: f64 = 1e-2,
+        /// Factors by which step sizes shrink and grow (default: 0.5 and 1.2).
+        etas: Betas = (0.5, 1.2),
+        /// Limits of the step sizes (default: 1e-6 and 50).
+        step_sizes: Betas = (1e-6, 50.0),
+        /// Whether to climb instead (default: no).
+        maximize: bool = false,
+    }
+    besides { "foreach": Value::None, "differentiable": Value::Bool(false), "capturable": Value::Bool(false) }
+    check |h| {
+        not_negative("learning rate", h.lr)?;
+        cresset_core::ensure!(
+            0.0 < h.etas.0 && h.etas.0 < 1.0 && 1.0 < h.etas.1,
+            Value,
+            "Invalid eta values: {}, {}",
+            h.etas.0,
+            h.etas.1
+        );
+    }
+}
+
+/// Resilient backpropagation, as `torch.optim.Rprop` (Riedmiller and Braun 1993): a step size per element grows while
+/// the gradient keeps its sign and shrinks when it changes.
+pub type Rprop = Optimizer<RpropUpdate>;
+
+/// The update of [`Rprop`].
+pub struct RpropUpdate;
+
+impl Update for RpropUpdate {
+    type Options = RpropOptions;
+
+    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &RpropOptions) -> Result<()> {
+        state.next_step()?;
+        let prev = real(&state.zeros_like("prev", param)?)?;
+        let step_size = real(&state.tensor_or("step_size", || {
+            let size = param.detach().zero()?;
+            real(&size)?.fill_(h.lr)?;
+            Ok(size)
+        })?)?;
+        let grad = real(&decayed(param, grad, 0.0, h.maximize)?)?;
+        let product = grad.mul(&prev)?;
+        let (grows, shrinks) = (product.gt(&num(0.0)?)?, product.lt(&num(0.0)?)?);
+        let factor = product.mul(&num(0.0)?)?.add_(&num(1.0)?)?;
+        let factor = factor.masked_fill(&grows, h.etas.1)?.masked_fill(&shrinks, h.etas.0)?;
+        step_size.mul_(&factor)?.clamp_with_(|o| o.min(h.step_sizes.0).max(h.step_sizes.1))?;
+        let grad = grad.masked_fill(&shrinks, 0)?;
+        real(param)?.addcmul_with_(&grad.sign()?, &step_size, |o| o.value(-1.0))?;
+        prev.copy_(&grad).map(|_| ())
+    }
+}

@@ -1,0 +1,129 @@
+//! Cosine annealing, once or with restarts.
+
+use std::f64::consts::PI;
+
+use cresset_core::{Result, ensure};
+
+use super::{Moment, Schedule, Scheduler, base_lrs, current_lrs};
+use crate::optimizer::ParamGroups;
+
+/// Lets the rate follow a cosine from its start to `eta_min` and back, as
+/// `torch.optim.lr_scheduler.CosineAnnealingLR` (Loshchilov and Hutter 2016, without restarts).
+pub type CosineAnnealingLR = Scheduler<CosineAnnealing>;
+
+/// The rule of [`CosineAnnealingLR`].
+#[derive(Clone, Debug)]
+pub struct CosineAnnealing {
+    /// Epochs from the highest rate to the lowest.
+    pub t_max: i64,
+    /// The lowest rate.
+    pub eta_min: f64,
+}
+
+impl Schedule for CosineAnnealing {
+    fn lr(&self, now: Moment) -> f64 {
+        let (t_max, eta_min, epoch) = (self.t_max as f64, self.eta_min, now.epoch as f64);
+        if now.initial || self.t_max == 0 {
+            return now.lr;
+        }
+        if (now.epoch - 1 - self.t_max) % (2 * self.t_max) == 0 {
+            return now.lr + (now.base_lr - eta_min) * (1.0 - (PI / t_max).cos()) / 2.0;
+        }
+        (1.0 + (PI * epoch / t_max).cos()) / (1.0 + (PI * (epoch - 1.0) / t_max).cos()) * (now.lr - eta_min) + eta_min
+    }
+}
+
+impl CosineAnnealingLR {
+    /// Starts the schedule.
+    ///
+    /// # Errors
+    /// None for optimizers of this crate.
+    pub fn new(optimizer: &mut dyn ParamGroups, t_max: i64, eta_min: f64) -> Result<Self> {
+        Scheduler::start(optimizer, CosineAnnealing { t_max, eta_min })
+    }
+}
+
+/// Cosine annealing that restarts at the highest rate, as `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
+#[derive(Clone, Debug)]
+pub struct CosineAnnealingWarmRestarts {
+    t_0: i64,
+    t_mult: i64,
+    eta_min: f64,
+    base_lrs: Vec<f64>,
+    last_lr: Vec<f64>,
+    last_epoch: f64,
+    /// Epochs since the restart, and until the next.
+    current: f64,
+    length: f64,
+}
+
+impl CosineAnnealingWarmRestarts {
+    /// Restarts after `t_0` epochs, then after `t_mult` times as many, and so on.
+    ///
+    /// # Errors
+    /// `Value` unless both are positive.
+    pub fn new(optimizer: &mut dyn ParamGroups, t_0: i64, t_mult: i64, eta_min: f64) -> Result<Self> {
+        ensure!(t_0 > 0, Value, "Expected positive integer T_0, but got {t_0}");
+        ensure!(t_mult >= 1, Value, "Expected integer T_mult >= 1, but got {t_mult}");
+        let (base_lrs, length) = (base_lrs(optimizer)?, t_0 as f64);
+        let mut schedule = CosineAnnealingWarmRestarts {
+            t_0,
+            t_mult,
+            eta_min,
+            base_lrs,
+            last_lr: Vec::new(),
+            last_epoch: 0.0,
+            current: 0.0,
+            length,
+        };
+        schedule.apply(optimizer)?;
+        Ok(schedule)
+    }
+
+    /// Begins the next epoch.
+    ///
+    /// # Errors
+    /// None for optimizers of this crate.
+    pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.last_epoch = self.last_epoch.floor() + 1.0;
+        self.current += 1.0;
+        if self.current >= self.length {
+            self.current %= self.length;
+            self.length *= self.t_mult as f64;
+        }
+        self.apply(optimizer)
+    }
+
+    /// Goes to that epoch, which may be a fraction: `epoch + batch / batches`.
+    ///
+    /// # Errors
+    /// `Value` for a negative epoch.
+    pub fn step_to(&mut self, optimizer: &mut dyn ParamGroups, epoch: f64) -> Result<()> {
+        ensure!(epoch >= 0.0, Value, "Expected non-negative epoch, but got {epoch}");
+        let (t_0, mult) = (self.t_0 as f64, self.t_mult as f64);
+        (self.current, self.length) = if epoch < t_0 {
+            (epoch, t_0)
+        } else if self.t_mult == 1 {
+            (epoch % t_0, self.length)
+        } else {
+            let n = ((epoch / t_0 * (mult - 1.0) + 1.0).ln() / mult.ln()).floor();
+            (epoch - t_0 * (mult.powf(n) - 1.0) / (mult - 1.0), t_0 * mult.powf(n))
+        };
+        self.last_epoch = epoch.floor();
+        self.apply(optimizer)
+    }
+
+    fn apply(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        let height = 1.0 + (PI * self.current / self.length).cos();
+        for (group, base_lr) in self.base_lrs.iter().enumerate() {
+            optimizer.set(group, "lr", self.eta_min + (base_lr - self.eta_min) * height / 2.0)?;
+        }
+        self.last_lr = current_lrs(optimizer);
+        Ok(())
+    }
+
+    /// The rates now, one per group.
+    pub fn last_lr(&self) -> &[f64] {
+        &self.last_lr
+    }
+}

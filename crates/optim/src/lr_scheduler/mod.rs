@@ -1,0 +1,153 @@
+//! Learning-rate schedules.
+//!
+//! A schedule says what the rate becomes at the next epoch ([`Schedule`]); [`Scheduler`] counts epochs and sets the rates
+//! of all groups. Its `step` takes the optimizer, which therefore stays free to be used between steps:
+//! `optimizer.step()?; scheduler.step(&mut optimizer)?`. Rates are computed from the previous ones, as PyTorch does,
+//! so that schedules can be chained.
+
+mod compose;
+mod cosine;
+mod cycle;
+mod factor;
+mod plateau;
+
+pub use compose::{ChainedScheduler, SequentialLR, Step};
+pub use cosine::{CosineAnnealing, CosineAnnealingLR, CosineAnnealingWarmRestarts};
+pub use cycle::{OneCycleLR, OneCycleOptions};
+pub use factor::{
+    ConstantFactor, ConstantLR, ExponentialDecay, ExponentialLR, Lambda, LambdaLR, LinearFactor, LinearLR, MultiStep,
+    MultiStepLR, Multiplicative, MultiplicativeLR, Polynomial, PolynomialLR, StepDecay, StepLR,
+};
+pub use plateau::{Mode, PlateauOptions, ReduceLROnPlateau};
+
+use cresset_core::{Result, ensure};
+
+use crate::optimizer::ParamGroups;
+
+/// What a schedule knows when it is asked for a rate.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The epoch that begins, from 0.
+    pub epoch: i64,
+    /// The rate so far.
+    pub lr: f64,
+    /// The rate at the start.
+    pub base_lr: f64,
+    /// The group.
+    pub group: usize,
+    /// Whether the scheduler is just being made.
+    pub initial: bool,
+}
+
+/// A rule for learning rates.
+pub trait Schedule {
+    /// The rate of a group at that moment.
+    fn lr(&self, now: Moment) -> f64;
+}
+
+/// Applies a schedule to all groups of an optimizer, as `torch.optim.lr_scheduler.LRScheduler`.
+#[derive(Clone, Debug)]
+pub struct Scheduler<S> {
+    schedule: S,
+    base_lrs: Vec<f64>,
+    last_lr: Vec<f64>,
+    last_epoch: i64,
+    step_count: i64,
+}
+
+/// What a scheduler remembers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SchedulerState {
+    /// The epoch.
+    pub last_epoch: i64,
+    /// How often it was stepped, counting its making.
+    pub step_count: i64,
+    /// The rates at the start.
+    pub base_lrs: Vec<f64>,
+    /// The rates now.
+    pub last_lr: Vec<f64>,
+}
+
+/// Notes the rate at the start of each group, unless an earlier schedule did; those rates.
+pub(crate) fn base_lrs(optimizer: &mut dyn ParamGroups) -> Result<Vec<f64>> {
+    let mut rates = Vec::new();
+    for group in 0..optimizer.group_count() {
+        let lr = optimizer.get(group, "lr").unwrap_or_default();
+        let base = optimizer.get(group, "initial_lr").unwrap_or(lr);
+        optimizer.set(group, "initial_lr", base)?;
+        rates.push(base);
+    }
+    Ok(rates)
+}
+
+pub(crate) fn current_lrs(optimizer: &dyn ParamGroups) -> Vec<f64> {
+    (0..optimizer.group_count()).map(|g| optimizer.get(g, "lr").unwrap_or_default()).collect()
+}
+
+impl<S: Schedule> Scheduler<S> {
+    /// Starts the schedule: sets the rates of epoch 0.
+    ///
+    /// # Errors
+    /// None for optimizers of this crate.
+    pub fn start(optimizer: &mut dyn ParamGroups, schedule: S) -> Result<Self> {
+        let base_lrs = base_lrs(optimizer)?;
+        let mut scheduler = Scheduler { schedule, base_lrs, last_lr: Vec::new(), last_epoch: -1, step_count: 0 };
+        scheduler.advance(optimizer, true)?;
+        Ok(scheduler)
+    }
+
+    /// Begins the next epoch: sets its rates.
+    ///
+    /// # Errors
+    /// `Value` when the optimizer has more groups than it had at the start.
+    pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.advance(optimizer, false)
+    }
+
+    fn advance(&mut self, optimizer: &mut dyn ParamGroups, initial: bool) -> Result<()> {
+        let groups = optimizer.group_count();
+        ensure!(groups == self.base_lrs.len(), Value, "the schedule began with {} parameter groups, the optimizer has {groups}", self.base_lrs.len());
+        self.step_count += 1;
+        self.last_epoch += 1;
+        for (group, base_lr) in self.base_lrs.iter().copied().enumerate() {
+            let lr = optimizer.get(group, "lr").unwrap_or(base_lr);
+            let now = Moment { epoch: self.last_epoch, lr, base_lr, group, initial };
+            optimizer.set(group, "lr", self.schedule.lr(now))?;
+        }
+        self.last_lr = current_lrs(optimizer);
+        Ok(())
+    }
+
+    /// The rates now, one per group.
+    pub fn last_lr(&self) -> &[f64] {
+        &self.last_lr
+    }
+
+    /// The epoch, from 0.
+    pub fn last_epoch(&self) -> i64 {
+        self.last_epoch
+    }
+
+    /// What the scheduler remembers.
+    pub fn state_dict(&self) -> SchedulerState {
+        SchedulerState {
+            last_epoch: self.last_epoch,
+            step_count: self.step_count,
+            base_lrs: self.base_lrs.clone(),
+            last_lr: self.last_lr.clone(),
+        }
+    }
+
+    /// Continues from what a scheduler of the same schedule remembered; the rates themselves are in the optimizer's state.
+    ///
+    /// # Errors
+    /// `Value` when the number of groups differs.
+    pub fn load_state_dict(&mut self, state: &SchedulerState) -> Result<()> {
+        ensure!(state.base_lrs.len() == self.base_lrs.len(), Value, "loaded scheduler state has a different number of parameter groups");
+        self.last_epoch = state.last_epoch;
+        self.step_count = state.step_count;
+        self.base_lrs.clone_from(&state.base_lrs);
+        self.last_lr.clone_from(&state.last_lr);
+        Ok(())
+    }
+}

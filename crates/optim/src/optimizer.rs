@@ -1,0 +1,360 @@
+//! [`Optimizer`]: groups of parameters with their hyper-parameters and states, for any algorithm.
+
+use std::marker::PhantomData;
+
+use cresset_core::value::Value;
+use cresset_core::{Result, Tensor, bail, enable_grad, ensure, no_grad};
+
+use crate::hyper::{Hyper, HyperValue};
+use crate::state::{OptimizerState, State, adopted};
+
+/// An algorithm: its hyper-parameters, and how it updates.
+pub trait Update {
+    /// What can be set per group.
+    type Options: Hyper + Default;
+
+    /// Makes the states of parameters before their first gradient; most algorithms do it at the first update.
+    ///
+    /// # Errors
+    /// None for tensors that can be allocated.
+    fn prepare(param: &Tensor, state: &mut State, options: &Self::Options) -> Result<()> {
+        let _ = (param, state, options);
+        Ok(())
+    }
+
+    /// Updates one parameter in place. Gradients are switched off.
+    ///
+    /// # Errors
+    /// For states that another algorithm wrote.
+    fn update(param: &Tensor, grad: &Tensor, state: &mut State, options: &Self::Options) -> Result<()>;
+
+    /// Updates the parameters of a group that have a gradient.
+    ///
+    /// # Errors
+    /// As [`Update::update`].
+    fn update_all(items: Vec<Item<'_>>, options: &Self::Options) -> Result<()> {
+        items.into_iter().try_for_each(|item| Self::update(&item.param, &item.grad, item.state, options))
+    }
+}
+
+/// A parameter that has a gradient, with its state.
+pub struct Item<'a> {
+    /// The parameter.
+    pub param: Tensor,
+    /// Its gradient.
+    pub grad: Tensor,
+    /// Its state.
+    pub state: &'a mut State,
+}
+
+/// Parameters with the hyper-parameters that they share.
+#[derive(Clone, Debug)]
+pub struct Group<O> {
+    params: Vec<Tensor>,
+    states: Vec<State>,
+    /// What can be set.
+    pub options: O,
+    /// What schedules note here, such as `initial_lr`.
+    notes: Vec<(String, f64)>,
+}
+
+impl<O> Group<O> {
+    /// The parameters.
+    pub fn params(&self) -> &[Tensor] {
+        &self.params
+    }
+}
+
+/// An optimizer with the algorithm `U`, such as [`Sgd`](crate::Sgd).
+pub struct Optimizer<U: Update> {
+    groups: Vec<Group<U::Options>>,
+    defaults: U::Options,
+    algorithm: PhantomData<fn() -> U>,
+}
+
+impl<U: Update> Optimizer<U> {
+    /// One group of those parameters, with that learning rate and PyTorch's defaults.
+    ///
+    /// # Errors
+    /// `Value` without parameters, for parameters that are no leaves or occur twice, and for an impossible rate.
+    pub fn new<P: Into<Tensor>>(params: impl IntoIterator<Item = P>, lr: f64) -> Result<Self> {
+        Self::with(params, lr, |o| o)
+    }
+
+    /// [`Optimizer::new`] with other hyper-parameters.
+    ///
+    /// # Errors
+    /// As [`Optimizer::new`], and `Value` for impossible hyper-parameters.
+    pub fn with<P: Into<Tensor>>(
+        params: impl IntoIterator<Item = P>,
+        lr: f64,
+        options: impl FnOnce(U::Options) -> U::Options,
+    ) -> Result<Self> {
+        let mut optimizer = Self::without_params(lr, options)?;
+        optimizer.add_param_group(params, |o| o)?;
+        Ok(optimizer)
+    }
+
+    /// The defaults of groups that [`Optimizer::add_param_group`] is to add.
+    ///
+    /// # Errors
+    /// `Value` for impossible hyper-parameters.
+    pub fn without_params(lr: f64, options: impl FnOnce(U::Options) -> U::Options) -> Result<Self> {
+        let mut defaults = U::Options::default();
+        defaults.set_lr(lr);
+        let defaults = options(defaults);
+        defaults.check()?;
+        Ok(Optimizer { groups: Vec::new(), defaults, algorithm: PhantomData })
+    }
+
+    /// Adds a group whose hyper-parameters are the optimizer's, changed by `options`.
+    ///
+    /// # Errors
+    /// As [`Optimizer::with`].
+    pub fn add_param_group<P: Into<Tensor>>(
+        &mut self,
+        params: impl IntoIterator<Item = P>,
+        options: impl FnOnce(U::Options) -> U::Options,
+    ) -> Result<()> {
+        let params: Vec<Tensor> = params.into_iter().map(Into::into).collect();
+        let options = options(self.defaults.clone());
+        options.check()?;
+        ensure!(!params.is_empty(), Value, "optimizer got an empty parameter list");
+        for (i, p) in params.iter().enumerate() {
+            ensure!(p.is_leaf(), Value, "can't optimize a non-leaf Tensor");
+            let earlier = self.groups.iter().flat_map(|g| &g.params).any(|q| q.same(p));
+            ensure!(
+                !earlier && !params[..i].iter().any(|q| q.same(p)),
+                Value,
+                "some parameters appear in more than one parameter group"
+            );
+        }
+        let mut states = vec![State::default(); params.len()];
+        let _guard = no_grad();
+        params.iter().zip(&mut states).try_for_each(|(p, state)| U::prepare(p, state, &options))?;
+        self.groups.push(Group { params, states, options, notes: Vec::new() });
+        Ok(())
+    }
+
+    /// The groups.
+    pub fn groups(&self) -> &[Group<U::Options>] {
+        &self.groups
+    }
+
+    /// The groups, whose hyper-parameters can be set.
+    pub fn groups_mut(&mut self) -> &mut [Group<U::Options>] {
+        &mut self.groups
+    }
+
+    /// Updates all parameters that have a gradient.
+    ///
+    /// # Errors
+    /// `Key` when a loaded state is of another algorithm.
+    pub fn step(&mut self) -> Result<()> {
+        let _guard = no_grad();
+        for group in &mut self.groups {
+            let params = group.params.iter().zip(&mut group.states);
+            let item = |(p, state)| Tensor::grad(p).map(|grad| Item { param: Tensor::clone(p), grad, state });
+            let items: Vec<Item<'_>> = params.filter_map(item).collect();
+            if !items.is_empty() {
+                U::update_all(items, &group.options)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Computes the loss and its gradients with `closure`, then updates; returns the loss.
+    ///
+    /// # Errors
+    /// Those of the closure, and as [`Optimizer::step`].
+    pub fn step_with(&mut self, closure: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+        let loss = {
+            let _guard = enable_grad();
+            closure()?
+        };
+        self.step()?;
+        Ok(loss)
+    }
+
+    /// Clears the gradients of all parameters.
+    pub fn zero_grad(&self) {
+        for p in self.groups.iter().flat_map(|g| &g.params) {
+            // Clearing cannot fail: only a gradient that does not fit is refused.
+            let _ = p.set_grad(None);
+        }
+    }
+
+    /// What the optimizer remembers, under PyTorch's keys. The tensors are the optimizer's, not copies.
+    pub fn state_dict(&self) -> OptimizerState {
+        let mut dict = OptimizerState::default();
+        let mut next = 0;
+        for group in &self.groups {
+            let numbers: Vec<i64> = (next..).take(group.params.len()).map(|i| i as i64).collect();
+            let states = group.states.iter().enumerate().filter(|(_, s)| !s.is_empty());
+            dict.state.extend(states.map(|(i, s)| (next + i, s.clone())));
+            next += group.params.len();
+            let mut entries: Vec<(String, Value)> =
+                group.options.entries().into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+            entries.extend(group.notes.iter().map(|(k, v)| (k.clone(), v.to_value())));
+            entries.push(("params".into(), Value::Ints(numbers)));
+            dict.param_groups.push(entries);
+        }
+        dict
+    }
+
+    /// Continues from what another optimizer with groups of the same sizes remembered. Nothing is changed when it fails.
+    ///
+    /// # Errors
+    /// `Value` with PyTorch's text when the groups differ, `Type` for hyper-parameters of another kind, `Runtime` for
+    /// states of another shape than their parameter.
+    pub fn load_state_dict(&mut self, dict: &OptimizerState) -> Result<()> {
+        ensure!(
+            dict.param_groups.len() == self.groups.len(),
+            Value,
+            "loaded state dict has a different number of parameter groups"
+        );
+        let mut groups = self.groups.clone();
+        for (group, saved) in groups.iter_mut().zip(&dict.param_groups) {
+            let numbers = load_group(group, saved)?;
+            for (i, number) in numbers.into_iter().enumerate() {
+                let state = dict.state.iter().find(|(n, _)| *n as i64 == number);
+                group.states[i] = state.map_or(Ok(State::default()), |(_, s)| load_state(&group.params[i], s))?;
+            }
+        }
+        self.groups = groups;
+        Ok(())
+    }
+}
+
+/// Sets a group's hyper-parameters; the numbers of its parameters.
+fn load_group<O: Hyper>(group: &mut Group<O>, saved: &[(String, Value)]) -> Result<Vec<i64>> {
+    let mut numbers = Vec::new();
+    for (key, value) in saved {
+        match (key.as_str(), value) {
+            ("params", Value::Ints(list)) => numbers.clone_from(list),
+            ("params", other) => bail!(Type, "expected param_groups['params'] to be a list of ints, got {}", other.kind()),
+            _ if group.options.set(key, value)? => {}
+            _ => {
+                if let Ok(number) = f64::from_value(value) {
+                    note(&mut group.notes, key, number);
+                }
+            }
+        }
+    }
+    ensure!(
+        numbers.len() == group.params.len(),
+        Value,
+        "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+    );
+    Ok(numbers)
+}
+
+fn load_state(param: &Tensor, saved: &State) -> Result<State> {
+    let mut state = State::default();
+    for (key, value) in saved.entries() {
+        if let Value::Tensor(t) = value {
+            ensure!(
+                t.dim() == 0 || t.numel() <= param.numel().max(1),
+                "the optimizer's state '{key}' has shape {:?}, its parameter {:?}",
+                &t.sizes()[..],
+                &param.sizes()[..]
+            );
+        }
+        state.insert(key, adopted(param, key, value)?);
+    }
+    Ok(state)
+}
+
+fn note(notes: &mut Vec<(String, f64)>, key: &str, value: f64) {
+    match notes.iter_mut().find(|(k, _)| k == key) {
+        Some((_, v)) => *v = value,
+        None => notes.push((key.into(), value)),
+    }
+}
+
+/// The groups of any optimizer, as schedules see them.
+pub trait ParamGroups {
+    /// Number of groups.
+    fn group_count(&self) -> usize;
+
+    /// A hyper-parameter or note of a group, such as `lr`, if it is a number.
+    fn get(&self, group: usize, key: &str) -> Option<f64>;
+
+    /// Sets a hyper-parameter of a group, or notes a number that the algorithm does not know.
+    ///
+    /// # Errors
+    /// `Index` when there is no such group.
+    fn set(&mut self, group: usize, key: &str, value: f64) -> Result<()>;
+
+    /// The decay rates of a group, if the algorithm has some.
+    fn betas(&self, group: usize) -> Option<(f64, f64)>;
+
+    /// Sets the decay rates of a group.
+    ///
+    /// # Errors
+    /// `Value` when the algorithm has none.
+    fn set_betas(&mut self, group: usize, betas: (f64, f64)) -> Result<()>;
+}
+
+impl<U: Update> ParamGroups for Optimizer<U> {
+    fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn get(&self, group: usize, key: &str) -> Option<f64> {
+        let group = self.groups.get(group)?;
+        let entry = group.options.entries().into_iter().find(|(k, _)| *k == key);
+        match entry {
+            Some((_, value)) => f64::from_value(&value).ok(),
+            None => group.notes.iter().find(|(k, _)| k == key).map(|(_, v)| *v),
+        }
+    }
+
+    fn set(&mut self, group: usize, key: &str, value: f64) -> Result<()> {
+        let Some(group) = self.groups.get_mut(group) else { bail!(Index, "there is no parameter group {group}") };
+        if !group.options.set(key, &Value::Float(value))? {
+            note(&mut group.notes, key, value);
+        }
+        Ok(())
+    }
+
+    fn betas(&self, group: usize) -> Option<(f64, f64)> {
+        let entries = self.groups.get(group)?.options.entries();
+        let (_, value) = entries.into_iter().find(|(k, _)| *k == "betas")?;
+        HyperValue::from_value(&value).ok()
+    }
+
+    fn set_betas(&mut self, group: usize, betas: (f64, f64)) -> Result<()> {
+        let Some(group) = self.groups.get_mut(group) else { bail!(Index, "there is no parameter group {group}") };
+        ensure!(group.options.set("betas", &betas.to_value())?, Value, "the optimizer has no betas");
+        Ok(())
+    }
+}
+
+impl<U: Update> std::fmt::Display for Optimizer<U> {
+    /// As PyTorch prints optimizers, by group.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = std::any::type_name::<U>().rsplit("::").next().unwrap_or_default().trim_end_matches("Update");
+        writeln!(f, "{name} (")?;
+        for (i, group) in self.groups.iter().enumerate() {
+            writeln!(f, "Parameter Group {i}")?;
+            let mut entries = group.options.entries();
+            entries.sort_by_key(|(k, _)| *k);
+            entries.iter().try_for_each(|(k, v)| writeln!(f, "    {k}: {}", python(v)))?;
+        }
+        write!(f, ")")
+    }
+}
+
+fn python(value: &Value) -> String {
+    match value {
+        Value::None => "None".into(),
+        Value::Bool(b) => if *b { "True" } else { "False" }.into(),
+        Value::Float(x) => crate::hyper::python_float(*x),
+        Value::Floats(list) => {
+            format!("({})", list.iter().map(|x| crate::hyper::python_float(*x)).collect::<Vec<_>>().join(", "))
+        }
+        Value::Int(i) => i.to_string(),
+        other => format!("{other:?}"),
+    }
+}
