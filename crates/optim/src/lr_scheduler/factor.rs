@@ -139,6 +139,10 @@ impl Schedule for Multiplicative {
     fn lr(&self, now: Moment) -> f64 {
         if now.initial { now.lr } else { now.lr * factor(&self.0, now) }
     }
+
+    fn restarted(&self, now: Moment) -> f64 {
+        now.lr * factor(&self.0, now)
+    }
 }
 
 macro_rules! by_function {

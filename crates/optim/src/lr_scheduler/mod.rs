@@ -43,6 +43,11 @@ pub struct Moment {
 pub trait Schedule {
     /// The rate of a group at that moment.
     fn lr(&self, now: Moment) -> f64;
+
+    /// The rate of a group when the schedule begins anew in the middle of another.
+    fn restarted(&self, now: Moment) -> f64 {
+        self.lr(Moment { lr: now.base_lr, ..now })
+    }
 }
 
 /// Applies a schedule to all groups of an optimizer, as `torch.optim.lr_scheduler.LRScheduler`.

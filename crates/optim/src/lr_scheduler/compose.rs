@@ -1,0 +1,141 @@
+//! Schedules made of schedules: one after the other ([`SequentialLR`]) or all at once ([`ChainedScheduler`]).
+
+use cresset_core::{Result, ensure};
+
+use super::{Moment, Schedule, Scheduler, current_lrs};
+use crate::optimizer::ParamGroups;
+
+/// A scheduler that can be part of another.
+pub trait Step {
+    /// Begins the next epoch.
+    ///
+    /// # Errors
+    /// Those of the scheduler.
+    fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()>;
+
+    /// Begins anew at epoch 0 from the rates at the start.
+    ///
+    /// # Errors
+    /// Those of the scheduler.
+    fn restart(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()>;
+
+    /// Takes the first step back, so that it can be taken at another time.
+    fn undo(&mut self);
+}
+
+impl<S: Schedule> Step for Scheduler<S> {
+    fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        Scheduler::step(self, optimizer)
+    }
+
+    fn restart(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.last_epoch = 0;
+        for (group, base_lr) in self.base_lrs.iter().copied().enumerate() {
+            let lr = optimizer.get(group, "lr").unwrap_or(base_lr);
+            let now = Moment { epoch: 0, lr, base_lr, group, initial: true };
+            optimizer.set(group, "lr", self.schedule.restarted(now))?;
+        }
+        self.last_lr = current_lrs(optimizer);
+        Ok(())
+    }
+
+    fn undo(&mut self) {
+        self.last_epoch -= 1;
+    }
+}
+
+/// Runs one scheduler after the other, as `torch.optim.lr_scheduler.SequentialLR`.
+pub struct SequentialLR {
+    schedulers: Vec<Box<dyn Step>>,
+    milestones: Vec<i64>,
+    last_epoch: i64,
+    last_lr: Vec<f64>,
+}
+
+impl SequentialLR {
+    /// The schedulers and the epochs at which the second, third, … begins.
+    ///
+    /// # Errors
+    /// `Value` unless there is one milestone less than schedulers.
+    pub fn new(
+        optimizer: &mut dyn ParamGroups,
+        mut schedulers: Vec<Box<dyn Step>>,
+        milestones: Vec<i64>,
+    ) -> Result<SequentialLR> {
+        ensure!(!schedulers.is_empty(), Value, "SequentialLR expects at least one scheduler, but got no scheduler.");
+        ensure!(
+            milestones.len() + 1 == schedulers.len(),
+            Value,
+            "Sequential Schedulers expects number of schedulers provided to be one more than the number of milestone points, but got number of schedulers {} and the number of milestones to be equal to {}",
+            schedulers.len(),
+            milestones.len()
+        );
+        for group in 0..optimizer.group_count() {
+            if let Some(lr) = optimizer.get(group, "initial_lr") {
+                optimizer.set(group, "lr", lr)?;
+            }
+        }
+        schedulers.iter_mut().for_each(|s| s.undo());
+        let first = milestones.partition_point(|m| *m <= 0);
+        schedulers[first].restart(optimizer)?;
+        let last_lr = current_lrs(optimizer);
+        Ok(SequentialLR { schedulers, milestones, last_epoch: 0, last_lr })
+    }
+
+    /// Begins the next epoch.
+    ///
+    /// # Errors
+    /// Those of the schedulers.
+    pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.last_epoch += 1;
+        let i = self.milestones.partition_point(|m| *m <= self.last_epoch);
+        if i > 0 && self.milestones[i - 1] == self.last_epoch {
+            self.schedulers[i].restart(optimizer)?;
+        } else {
+            self.schedulers[i].step(optimizer)?;
+        }
+        self.last_lr = current_lrs(optimizer);
+        Ok(())
+    }
+
+    /// The rates now, one per group.
+    pub fn last_lr(&self) -> &[f64] {
+        &self.last_lr
+    }
+}
+
+/// Runs several schedulers at once, as `torch.optim.lr_scheduler.ChainedScheduler`.
+pub struct ChainedScheduler {
+    schedulers: Vec<Box<dyn Step>>,
+    last_lr: Vec<f64>,
+}
+
+impl ChainedScheduler {
+    /// The schedulers, which have begun.
+    ///
+    /// # Errors
+    /// `Value` without schedulers.
+    pub fn new(optimizer: &dyn ParamGroups, schedulers: Vec<Box<dyn Step>>) -> Result<ChainedScheduler> {
+        ensure!(
+            !schedulers.is_empty(),
+            Value,
+            "ChainedScheduler expects at least one scheduler to be chained, but got no scheduler."
+        );
+        Ok(ChainedScheduler { schedulers, last_lr: current_lrs(optimizer) })
+    }
+
+    /// Begins the next epoch of all.
+    ///
+    /// # Errors
+    /// Those of the schedulers.
+    pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.schedulers.iter_mut().try_for_each(|s| s.step(optimizer))?;
+        self.last_lr = current_lrs(optimizer);
+        Ok(())
+    }
+
+    /// The rates now, one per group.
+    pub fn last_lr(&self) -> &[f64] {
+        &self.last_lr
+    }
+}
