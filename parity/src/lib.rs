@@ -13,9 +13,11 @@ mod errors;
 pub mod grad;
 pub mod kit;
 pub mod ops;
+mod optim;
 pub mod report;
 mod rng;
 mod run;
+mod sched;
 pub mod value;
 
 pub use kit::{Kit, Reason};
@@ -34,6 +36,8 @@ pub struct Section {
 /// The parts of a kit that are replayed.
 pub static SECTIONS: &[Section] = &[
     Section { path: "ops/", run: ops::run },
+    Section { path: "optim/", run: optim::run },
+    Section { path: "sched", run: sched::run },
     Section { path: "rng", run: rng::run },
     Section { path: "errors", run: errors::run },
 ];

@@ -88,7 +88,9 @@ impl HyperValue for Betas {
             Value::Floats(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
             Value::Ints(pair) if pair.len() == 2 => Ok((pair[0] as f64, pair[1] as f64)),
             Value::Scalars(pair) if pair.len() == 2 => Ok((pair[0].to_f64(), pair[1].to_f64())),
-            other => bail!(Type, "expected two numbers in the optimizer's param_groups, got {}", other.kind()),
+            other => {
+                bail!(Type, "expected two numbers in the optimizer's param_groups, got {}", other.kind())
+            }
         }
     }
 }

@@ -218,7 +218,8 @@ impl<U: Update> Optimizer<U> {
             let numbers = load_group(group, saved)?;
             for (i, number) in numbers.into_iter().enumerate() {
                 let state = dict.state.iter().find(|(n, _)| *n as i64 == number);
-                group.states[i] = state.map_or(Ok(State::default()), |(_, s)| load_state(&group.params[i], s))?;
+                group.states[i] =
+                    state.map_or(Ok(State::default()), |(_, s)| load_state(&group.params[i], s))?;
             }
         }
         self.groups = groups;
@@ -232,7 +233,9 @@ fn load_group<O: Hyper>(group: &mut Group<O>, saved: &[(String, Value)]) -> Resu
     for (key, value) in saved {
         match (key.as_str(), value) {
             ("params", Value::Ints(list)) => numbers.clone_from(list),
-            ("params", other) => bail!(Type, "expected param_groups['params'] to be a list of ints, got {}", other.kind()),
+            ("params", other) => {
+                bail!(Type, "expected param_groups['params'] to be a list of ints, got {}", other.kind())
+            }
             _ if group.options.set(key, value)? => {}
             _ => {
                 if let Ok(number) = f64::from_value(value) {
@@ -311,7 +314,9 @@ impl<U: Update> ParamGroups for Optimizer<U> {
     }
 
     fn set(&mut self, group: usize, key: &str, value: f64) -> Result<()> {
-        let Some(group) = self.groups.get_mut(group) else { bail!(Index, "there is no parameter group {group}") };
+        let Some(group) = self.groups.get_mut(group) else {
+            bail!(Index, "there is no parameter group {group}")
+        };
         if !group.options.set(key, &Value::Float(value))? {
             note(&mut group.notes, key, value);
         }
@@ -325,7 +330,9 @@ impl<U: Update> ParamGroups for Optimizer<U> {
     }
 
     fn set_betas(&mut self, group: usize, betas: (f64, f64)) -> Result<()> {
-        let Some(group) = self.groups.get_mut(group) else { bail!(Index, "there is no parameter group {group}") };
+        let Some(group) = self.groups.get_mut(group) else {
+            bail!(Index, "there is no parameter group {group}")
+        };
         ensure!(group.options.set("betas", &betas.to_value())?, Value, "the optimizer has no betas");
         Ok(())
     }
@@ -334,7 +341,8 @@ impl<U: Update> ParamGroups for Optimizer<U> {
 impl<U: Update> std::fmt::Display for Optimizer<U> {
     /// As PyTorch prints optimizers, by group.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = std::any::type_name::<U>().rsplit("::").next().unwrap_or_default().trim_end_matches("Update");
+        let name =
+            std::any::type_name::<U>().rsplit("::").next().unwrap_or_default().trim_end_matches("Update");
         writeln!(f, "{name} (")?;
         for (i, group) in self.groups.iter().enumerate() {
             writeln!(f, "Parameter Group {i}")?;
@@ -352,7 +360,10 @@ fn python(value: &Value) -> String {
         Value::Bool(b) => if *b { "True" } else { "False" }.into(),
         Value::Float(x) => crate::hyper::python_float(*x),
         Value::Floats(list) => {
-            format!("({})", list.iter().map(|x| crate::hyper::python_float(*x)).collect::<Vec<_>>().join(", "))
+            format!(
+                "({})",
+                list.iter().map(|x| crate::hyper::python_float(*x)).collect::<Vec<_>>().join(", ")
+            )
         }
         Value::Int(i) => i.to_string(),
         other => format!("{other:?}"),

@@ -101,7 +101,9 @@ pub struct OptimizerState {
 /// A tensor of a loaded state in the dtype of its parameter, except the count of steps; a copy of its own.
 pub(crate) fn adopted(param: &Tensor, key: &str, value: &Value) -> Result<Value> {
     match value {
-        Value::Tensor(t) if key != "step" && param.is_floating_point() && t.is_floating_point() && t.dim() > 0 => {
+        Value::Tensor(t)
+            if key != "step" && param.is_floating_point() && t.is_floating_point() && t.dim() > 0 =>
+        {
             Ok(Value::Tensor(own(t, param.dtype())?))
         }
         Value::Tensor(t) => Ok(Value::Tensor(own(t, t.dtype())?)),

@@ -83,7 +83,10 @@ impl Update for AdamWUpdate {
 
     fn update_all(items: Vec<Item<'_>>, h: &AdamWOptions) -> Result<()> {
         let AdamWOptions { lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay } = *h;
-        AdamUpdate::update_all(items, &AdamOptions { lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay })
+        AdamUpdate::update_all(
+            items,
+            &AdamOptions { lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay },
+        )
     }
 }
 
@@ -104,5 +107,8 @@ fn step(items: Vec<Item<'_>>, h: &AdamOptions) -> Result<()> {
     let (moments, squares, largest) = (as_real(&moments)?, as_real(&squares)?, as_real(&largest)?);
     let fused = if h.decoupled_weight_decay { ops::_fused_adamw_ } else { ops::_fused_adam_ };
     let (lr, (beta1, beta2), decay) = (h.lr, h.betas, h.weight_decay);
-    fused(&params, &grads, &moments, &squares, &largest, &steps, lr, beta1, beta2, decay, h.eps, h.amsgrad, h.maximize)
+    fused(
+        &params, &grads, &moments, &squares, &largest, &steps, lr, beta1, beta2, decay, h.eps, h.amsgrad,
+        h.maximize,
+    )
 }

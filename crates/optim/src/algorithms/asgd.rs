@@ -51,7 +51,11 @@ impl Update for ASGDUpdate {
         let rate = eta.item()?.to_f64();
         param.mul_(&num(1.0 - h.lambd * rate)?)?.add_with_(&grad, |o| o.alpha(-rate))?;
         let weight = mu.item()?.to_f64();
-        if weight == 1.0 { ax.copy_(&param)? } else { ax.add_(&param.sub(&ax)?.mul_(&mu)?)? };
+        if weight == 1.0 {
+            ax.copy_(&param)?
+        } else {
+            ax.add_(&param.sub(&ax)?.mul_(&mu)?)?
+        };
         eta.copy_(&num(h.lr / (1.0 + h.lambd * h.lr * step).powf(h.alpha))?)?;
         mu.copy_(&num(1.0 / (step - h.t0).max(1.0))?).map(|_| ())
     }

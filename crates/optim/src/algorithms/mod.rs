@@ -38,7 +38,14 @@ fn decayed(param: &Tensor, grad: &Tensor, weight_decay: f64, maximize: bool) -> 
 }
 
 /// [`decayed`], or with `decoupled` the parameter itself decays, in place.
-fn shrunk_or_decayed(param: &Tensor, grad: &Tensor, lr: f64, decay: f64, decoupled: bool, maximize: bool) -> Result<Tensor> {
+fn shrunk_or_decayed(
+    param: &Tensor,
+    grad: &Tensor,
+    lr: f64,
+    decay: f64,
+    decoupled: bool,
+    maximize: bool,
+) -> Result<Tensor> {
     if !decoupled {
         return decayed(param, grad, decay, maximize);
     }

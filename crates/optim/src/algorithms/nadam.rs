@@ -51,7 +51,8 @@ impl Update for NAdamUpdate {
         let product = state.number("mu_product", 1.0)?;
         let exp_avg = real(&state.zeros_like("exp_avg", param)?)?;
         let exp_avg_sq = real(&state.zeros_like("exp_avg_sq", param)?)?;
-        let grad = shrunk_or_decayed(param, grad, h.lr, h.weight_decay, h.decoupled_weight_decay, h.maximize)?;
+        let grad =
+            shrunk_or_decayed(param, grad, h.lr, h.weight_decay, h.decoupled_weight_decay, h.maximize)?;
         let (param, grad) = (real(param)?, real(&grad)?);
         let mu = |t: f64| h.betas.0 * (1.0 - 0.5 * 0.96_f64.powf(t * h.momentum_decay));
         let (mu, mu_next) = (mu(step), mu(step + 1.0));
@@ -61,6 +62,8 @@ impl Update for NAdamUpdate {
         let root = exp_avg_sq.div(&num(1.0 - h.betas.1.powf(step))?)?.sqrt_()?.add_(&num(h.eps)?)?;
         let product = product.item()?.to_f64();
         param.addcdiv_with_(&grad, &root, |o| o.value(-h.lr * (1.0 - mu) / (1.0 - product)))?;
-        param.addcdiv_with_(&exp_avg, &root, |o| o.value(-h.lr * mu_next / (1.0 - product * mu_next))).map(|_| ())
+        param
+            .addcdiv_with_(&exp_avg, &root, |o| o.value(-h.lr * mu_next / (1.0 - product * mu_next)))
+            .map(|_| ())
     }
 }

@@ -47,7 +47,8 @@ impl Update for RAdamUpdate {
         let step = state.next_step()?;
         let exp_avg = real(&state.zeros_like("exp_avg", param)?)?;
         let exp_avg_sq = real(&state.zeros_like("exp_avg_sq", param)?)?;
-        let grad = shrunk_or_decayed(param, grad, h.lr, h.weight_decay, h.decoupled_weight_decay, h.maximize)?;
+        let grad =
+            shrunk_or_decayed(param, grad, h.lr, h.weight_decay, h.decoupled_weight_decay, h.maximize)?;
         let (param, grad) = (real(param)?, real(&grad)?);
         exp_avg.lerp_scalar_(&grad, 1.0 - h.betas.0)?;
         average_square(&exp_avg_sq, &grad, h.betas.1)?;
@@ -58,8 +59,10 @@ impl Update for RAdamUpdate {
         let rho = rho_inf - 2.0 * step * beta2.powf(step) / correction2;
         let mut change = exp_avg.div(&num(correction1)?)?.mul_(&num(h.lr)?)?;
         if rho > 5.0 {
-            let rectified = ((rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho)).sqrt();
-            let adaptive = exp_avg_sq.sqrt()?.add_(&num(h.eps)?)?.reciprocal_()?.mul_(&num(correction2.sqrt())?)?;
+            let rectified =
+                ((rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho)).sqrt();
+            let adaptive =
+                exp_avg_sq.sqrt()?.add_(&num(h.eps)?)?.reciprocal_()?.mul_(&num(correction2.sqrt())?)?;
             change = change.mul_(&adaptive)?.mul_(&num(rectified)?)?;
         }
         param.add_with_(&change, |o| o.alpha(-1.0)).map(|_| ())

@@ -50,7 +50,8 @@ impl Update for RMSpropUpdate {
         state.next_step()?;
         let grad = decayed(param, grad, h.weight_decay, h.maximize)?;
         let square_avg = state.zeros_like("square_avg", param)?;
-        let momentum = if h.momentum > 0.0 { Some(state.zeros_like("momentum_buffer", param)?) } else { None };
+        let momentum =
+            if h.momentum > 0.0 { Some(state.zeros_like("momentum_buffer", param)?) } else { None };
         let mean = if h.centered { Some(state.zeros_like("grad_avg", param)?) } else { None };
         let (param, grad, square_avg) = (real(param)?, real(&grad)?, real(&square_avg)?);
         average_square(&square_avg, &grad, h.alpha)?;

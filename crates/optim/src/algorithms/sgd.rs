@@ -71,7 +71,18 @@ fn step(items: Vec<Item<'_>>, h: &SGDOptions) -> Result<()> {
             velocities = as_real(&velocities)?;
         }
         let (decay, lr, dampening) = (h.weight_decay, h.lr, h.dampening);
-        ops::_fused_sgd_(&params, &grads, &velocities, decay, h.momentum, lr, dampening, h.nesterov, h.maximize, is_first)?;
+        ops::_fused_sgd_(
+            &params,
+            &grads,
+            &velocities,
+            decay,
+            h.momentum,
+            lr,
+            dampening,
+            h.nesterov,
+            h.maximize,
+            is_first,
+        )?;
     }
     Ok(())
 }

@@ -62,7 +62,11 @@ impl SequentialLR {
         mut schedulers: Vec<Box<dyn Step>>,
         milestones: Vec<i64>,
     ) -> Result<SequentialLR> {
-        ensure!(!schedulers.is_empty(), Value, "SequentialLR expects at least one scheduler, but got no scheduler.");
+        ensure!(
+            !schedulers.is_empty(),
+            Value,
+            "SequentialLR expects at least one scheduler, but got no scheduler."
+        );
         ensure!(
             milestones.len() + 1 == schedulers.len(),
             Value,

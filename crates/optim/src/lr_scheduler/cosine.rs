@@ -29,7 +29,8 @@ impl Schedule for CosineAnnealing {
         if (now.epoch - 1 - self.t_max) % (2 * self.t_max) == 0 {
             return now.lr + (now.base_lr - eta_min) * (1.0 - (PI / t_max).cos()) / 2.0;
         }
-        (1.0 + (PI * epoch / t_max).cos()) / (1.0 + (PI * (epoch - 1.0) / t_max).cos()) * (now.lr - eta_min) + eta_min
+        (1.0 + (PI * epoch / t_max).cos()) / (1.0 + (PI * (epoch - 1.0) / t_max).cos()) * (now.lr - eta_min)
+            + eta_min
     }
 }
 

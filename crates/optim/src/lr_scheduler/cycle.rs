@@ -79,8 +79,14 @@ impl OneCycleLR {
             "Expected float between 0 and 1 pct_start, but got {}",
             options.pct_start
         );
-        ensure!(max_lr.len() == 1 || max_lr.len() == groups, Value, "max_lr must have the same length as optimizer.param_groups ({groups}), got {}", max_lr.len());
-        let has_momentum = (0..groups).all(|g| optimizer.get(g, "momentum").is_some() || optimizer.betas(g).is_some());
+        ensure!(
+            max_lr.len() == 1 || max_lr.len() == groups,
+            Value,
+            "max_lr must have the same length as optimizer.param_groups ({groups}), got {}",
+            max_lr.len()
+        );
+        let has_momentum =
+            (0..groups).all(|g| optimizer.get(g, "momentum").is_some() || optimizer.betas(g).is_some());
         ensure!(
             has_momentum || !options.cycle_momentum,
             Value,
@@ -144,7 +150,11 @@ impl OneCycleLR {
         let begin = if i == 0 { 0.0 } else { phases[i - 1].end };
         let part = (step - begin) / (phases[i].end - begin);
         let anneal = |(start, end): (f64, f64)| {
-            if self.options.cosine { end + (start - end) / 2.0 * ((PI * part).cos() + 1.0) } else { (end - start) * part + start }
+            if self.options.cosine {
+                end + (start - end) / 2.0 * ((PI * part).cos() + 1.0)
+            } else {
+                (end - start) * part + start
+            }
         };
         (anneal(phases[i].lr), anneal(phases[i].momentum))
     }

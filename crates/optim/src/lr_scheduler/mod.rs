@@ -15,8 +15,8 @@ pub use compose::{ChainedScheduler, SequentialLR, Step};
 pub use cosine::{CosineAnnealing, CosineAnnealingLR, CosineAnnealingWarmRestarts};
 pub use cycle::{OneCycleLR, OneCycleOptions};
 pub use factor::{
-    ConstantFactor, ConstantLR, ExponentialDecay, ExponentialLR, Lambda, LambdaLR, LinearFactor, LinearLR, MultiStep,
-    MultiStepLR, Multiplicative, MultiplicativeLR, Polynomial, PolynomialLR, StepDecay, StepLR,
+    ConstantFactor, ConstantLR, ExponentialDecay, ExponentialLR, Lambda, LambdaLR, LinearFactor, LinearLR,
+    MultiStep, MultiStepLR, Multiplicative, MultiplicativeLR, Polynomial, PolynomialLR, StepDecay, StepLR,
 };
 pub use plateau::{Mode, PlateauOptions, ReduceLROnPlateau};
 
@@ -96,7 +96,8 @@ impl<S: Schedule> Scheduler<S> {
     /// None for optimizers of this crate.
     pub fn start(optimizer: &mut dyn ParamGroups, schedule: S) -> Result<Self> {
         let base_lrs = base_lrs(optimizer)?;
-        let mut scheduler = Scheduler { schedule, base_lrs, last_lr: Vec::new(), last_epoch: -1, step_count: 0 };
+        let mut scheduler =
+            Scheduler { schedule, base_lrs, last_lr: Vec::new(), last_epoch: -1, step_count: 0 };
         scheduler.advance(optimizer, true)?;
         Ok(scheduler)
     }
@@ -111,7 +112,12 @@ impl<S: Schedule> Scheduler<S> {
 
     fn advance(&mut self, optimizer: &mut dyn ParamGroups, initial: bool) -> Result<()> {
         let groups = optimizer.group_count();
-        ensure!(groups == self.base_lrs.len(), Value, "the schedule began with {} parameter groups, the optimizer has {groups}", self.base_lrs.len());
+        ensure!(
+            groups == self.base_lrs.len(),
+            Value,
+            "the schedule began with {} parameter groups, the optimizer has {groups}",
+            self.base_lrs.len()
+        );
         self.step_count += 1;
         self.last_epoch += 1;
         for (group, base_lr) in self.base_lrs.iter().copied().enumerate() {
@@ -148,7 +154,11 @@ impl<S: Schedule> Scheduler<S> {
     /// # Errors
     /// `Value` when the number of groups differs.
     pub fn load_state_dict(&mut self, state: &SchedulerState) -> Result<()> {
-        ensure!(state.base_lrs.len() == self.base_lrs.len(), Value, "loaded scheduler state has a different number of parameter groups");
+        ensure!(
+            state.base_lrs.len() == self.base_lrs.len(),
+            Value,
+            "loaded scheduler state has a different number of parameter groups"
+        );
         self.last_epoch = state.last_epoch;
         self.step_count = state.step_count;
         self.base_lrs.clone_from(&state.base_lrs);

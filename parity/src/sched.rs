@@ -1,0 +1,308 @@
+//! Replays `sched.json`: the rates of an optimizer's groups under a schedule, epoch by epoch.
+
+use std::collections::BTreeMap;
+
+use cresset_core::{DType, Device, Tensor};
+use cresset_optim::lr_scheduler::{
+    ChainedScheduler, ConstantLR, CosineAnnealingLR, CosineAnnealingWarmRestarts, ExponentialLR, LambdaLR,
+    LinearLR, Mode, MultiStepLR, MultiplicativeLR, OneCycleLR, OneCycleOptions, PlateauOptions, PolynomialLR,
+    ReduceLROnPlateau, SequentialLR, Step, StepLR,
+};
+use cresset_optim::{AdamUpdate, Hyper, Optimizer, ParamGroups, SGDUpdate, Update};
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use crate::compare::{Tolerance, close};
+use crate::kit::{Kit, Reason};
+use crate::report::{FileReport, Outcome, guarded};
+
+#[derive(Debug, Deserialize)]
+struct Cases {
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Case {
+    id: u64,
+    scheduler: String,
+    kwargs: BTreeMap<String, Json>,
+    groups: Vec<BTreeMap<String, f64>>,
+    optimizer: String,
+    optimizer_kwargs: BTreeMap<String, Json>,
+    steps: usize,
+    #[serde(default)]
+    metrics: Vec<f64>,
+    #[serde(default)]
+    epochs: Vec<f64>,
+    values: BTreeMap<String, Vec<Vec<f64>>>,
+    rtol: f64,
+    atol: f64,
+}
+
+/// Replays the file.
+pub fn run(kit: &Kit, file: &str) -> FileReport {
+    let cases = match kit.json::<Cases>(&format!("{file}.json")) {
+        Ok(cases) => cases.cases,
+        Err(reason) => return FileReport::broken(reason),
+    };
+    let mut report = FileReport::default();
+    for case in &cases {
+        let outcome = if KNOWN.contains(&case.scheduler.as_str()) {
+            guarded(|| replay(case))
+        } else {
+            Outcome::Skipped
+        };
+        report.add(case.scheduler.clone(), "", format!("c{}", case.id), outcome);
+    }
+    report
+}
+
+const KNOWN: [&str; 14] = [
+    "StepLR",
+    "MultiStepLR",
+    "ConstantLR",
+    "LinearLR",
+    "ExponentialLR",
+    "PolynomialLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "LambdaLR",
+    "MultiplicativeLR",
+    "OneCycleLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "ChainedScheduler",
+];
+
+fn text(e: cresset_core::Error) -> Reason {
+    format!("{e:?}")
+}
+
+/// The arguments of a scheduler, by name.
+struct Kwargs<'a>(&'a BTreeMap<String, Json>);
+
+impl Kwargs<'_> {
+    fn number(&self, key: &str, default: f64) -> f64 {
+        self.0.get(key).and_then(Json::as_f64).unwrap_or(default)
+    }
+
+    fn int(&self, key: &str, default: i64) -> i64 {
+        self.0.get(key).and_then(Json::as_i64).unwrap_or(default)
+    }
+
+    fn flag(&self, key: &str, default: bool) -> bool {
+        self.0.get(key).and_then(Json::as_bool).unwrap_or(default)
+    }
+
+    fn word(&self, key: &str, default: &str) -> String {
+        self.0.get(key).and_then(Json::as_str).unwrap_or(default).to_string()
+    }
+
+    fn numbers(&self, key: &str) -> Vec<f64> {
+        match self.0.get(key) {
+            Some(Json::Array(list)) => list.iter().filter_map(Json::as_f64).collect(),
+            Some(one) => one.as_f64().into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    fn functions(&self, key: &str) -> Result<Vec<Factor>, Reason> {
+        match self.0.get(key) {
+            Some(Json::Array(list)) => {
+                list.iter().map(|name| function(name.as_str().unwrap_or_default())).collect()
+            }
+            Some(name) => Ok(vec![function(name.as_str().unwrap_or_default())?]),
+            None => Err(format!("no {key}")),
+        }
+    }
+}
+
+type Factor = std::sync::Arc<dyn Fn(i64) -> f64 + Send + Sync>;
+
+/// The functions that the format names.
+fn function(name: &str) -> Result<Factor, Reason> {
+    let f: fn(i64) -> f64 = match name {
+        "pow095" => |e| 0.95_f64.powf(e as f64),
+        "inverse" => |e| 1.0 / (1.0 + e as f64),
+        "warmup5" => |e| ((e + 1) as f64 / 5.0).min(1.0),
+        "drop10" => |e| if e < 10 { 1.0 } else { 0.1 },
+        "wave" => |e| 0.9 + 0.05 * (e % 3) as f64,
+        "const97" => |_| 0.97,
+        other => return Err(format!("the format has no function {other}")),
+    };
+    Ok(std::sync::Arc::new(f))
+}
+
+fn optimizer<U: Update + 'static>(case: &Case) -> Result<Box<dyn ParamGroups>, Reason> {
+    let set = |options: &mut U::Options, key: &str, value: &Json| {
+        let number = value.as_f64().map(cresset_core::value::Value::Float);
+        let pair = value
+            .as_array()
+            .map(|l| cresset_core::value::Value::Floats(l.iter().filter_map(Json::as_f64).collect()));
+        let value = number.or(pair).ok_or_else(|| format!("{key}: {value}"))?;
+        options.set(key, &value).map_err(text).map(|_| ())
+    };
+    let mut defaults = U::Options::default();
+    case.optimizer_kwargs.iter().try_for_each(|(k, v)| set(&mut defaults, k, v))?;
+    let mut optimizer = Optimizer::<U>::without_params(defaults.lr(), |_| defaults.clone()).map_err(text)?;
+    for group in &case.groups {
+        let mut options = defaults.clone();
+        group.iter().try_for_each(|(k, v)| set(&mut options, k, &Json::from(*v)))?;
+        let p = Tensor::empty_of(&[1], DType::F32, Device::Cpu).map_err(text)?;
+        optimizer.add_param_group([p], |_| options).map_err(text)?;
+    }
+    Ok(Box::new(optimizer))
+}
+
+/// A scheduler with what its step takes.
+enum Any {
+    Plain(Box<dyn Step>),
+    Restarts(CosineAnnealingWarmRestarts),
+    OneCycle(OneCycleLR),
+    Plateau(ReduceLROnPlateau),
+    Sequential(SequentialLR),
+    Chained(ChainedScheduler),
+}
+
+fn replay(case: &Case) -> Result<(), Reason> {
+    let mut optimizer = match case.optimizer.as_str() {
+        "SGD" => optimizer::<SGDUpdate>(case)?,
+        "Adam" => optimizer::<AdamUpdate>(case)?,
+        other => return Err(format!("no optimizer {other} here")),
+    };
+    let mut scheduler = build(&case.scheduler, &Kwargs(&case.kwargs), &mut *optimizer)?;
+    for step in 0..=case.steps {
+        check(case, step, &*optimizer).map_err(|e| format!("step {step}: {e}"))?;
+        if step < case.steps {
+            advance(&mut scheduler, case, step, &mut *optimizer).map_err(text)?;
+        }
+    }
+    Ok(())
+}
+
+fn check(case: &Case, step: usize, optimizer: &dyn ParamGroups) -> Result<(), Reason> {
+    let tolerance = Tolerance { rtol: case.rtol, atol: case.atol };
+    for (key, rows) in &case.values {
+        for (group, want) in rows[step].iter().enumerate() {
+            let got =
+                if key == "beta1" { optimizer.betas(group).map(|b| b.0) } else { optimizer.get(group, key) };
+            match got {
+                Some(got) if close(got, *want, tolerance) => {}
+                got => return Err(format!("{key} of group {group}: {got:?}, expected {want}")),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn advance(
+    scheduler: &mut Any,
+    case: &Case,
+    step: usize,
+    optimizer: &mut dyn ParamGroups,
+) -> cresset_core::Result<()> {
+    match scheduler {
+        Any::Plain(s) => s.step(optimizer),
+        Any::Restarts(s) => match case.epochs.get(step) {
+            Some(epoch) => s.step_to(optimizer, *epoch),
+            None => s.step(optimizer),
+        },
+        Any::OneCycle(s) => s.step(optimizer),
+        Any::Plateau(s) => s.step(optimizer, case.metrics.get(step).copied().unwrap_or(f64::NAN)),
+        Any::Sequential(s) => s.step(optimizer),
+        Any::Chained(s) => s.step(optimizer),
+    }
+}
+
+fn parts(kwargs: &Kwargs<'_>, optimizer: &mut dyn ParamGroups) -> Result<Vec<Box<dyn Step>>, Reason> {
+    let list = kwargs.0.get("schedulers").and_then(Json::as_array).ok_or("no schedulers")?;
+    let part = |entry: &Json| {
+        let name = entry.get(0).and_then(Json::as_str).ok_or("a scheduler without a name")?;
+        let kwargs: BTreeMap<String, Json> = entry
+            .get(1)
+            .and_then(Json::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        match build(name, &Kwargs(&kwargs), optimizer)? {
+            Any::Plain(s) => Ok(s),
+            _ => Err(format!("{name} cannot be a part here")),
+        }
+    };
+    list.iter().map(part).collect()
+}
+
+fn build(name: &str, k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<Any, Reason> {
+    macro_rules! plain {
+        ($e:expr) => {
+            Any::Plain(Box::new($e.map_err(text)?))
+        };
+    }
+    let milestones = || k.numbers("milestones").into_iter().map(|m| m as i64).collect::<Vec<_>>();
+    Ok(match name {
+        "StepLR" => plain!(StepLR::new(o, k.int("step_size", 1), k.number("gamma", 0.1))),
+        "MultiStepLR" => plain!(MultiStepLR::new(o, milestones(), k.number("gamma", 0.1))),
+        "ConstantLR" => plain!(ConstantLR::new(o, k.number("factor", 1.0 / 3.0), k.int("total_iters", 5))),
+        "LinearLR" => {
+            let (start, end) = (k.number("start_factor", 1.0 / 3.0), k.number("end_factor", 1.0));
+            plain!(LinearLR::new(o, start, end, k.int("total_iters", 5)))
+        }
+        "ExponentialLR" => plain!(ExponentialLR::new(o, k.number("gamma", 0.1))),
+        "PolynomialLR" => plain!(PolynomialLR::new(o, k.int("total_iters", 5), k.number("power", 1.0))),
+        "CosineAnnealingLR" => plain!(CosineAnnealingLR::new(o, k.int("T_max", 1), k.number("eta_min", 0.0))),
+        "LambdaLR" => plain!(LambdaLR::per_group(o, k.functions("lr_lambda")?)),
+        "MultiplicativeLR" => plain!(MultiplicativeLR::per_group(o, k.functions("lr_lambda")?)),
+        "CosineAnnealingWarmRestarts" => Any::Restarts(
+            CosineAnnealingWarmRestarts::new(
+                o,
+                k.int("T_0", 1),
+                k.int("T_mult", 1),
+                k.number("eta_min", 0.0),
+            )
+            .map_err(text)?,
+        ),
+        "OneCycleLR" => Any::OneCycle(one_cycle(k, o)?),
+        "ReduceLROnPlateau" => Any::Plateau(plateau(k, o)?),
+        "SequentialLR" => {
+            let parts = parts(k, o)?;
+            Any::Sequential(SequentialLR::new(o, parts, milestones()).map_err(text)?)
+        }
+        "ChainedScheduler" => {
+            let parts = parts(k, o)?;
+            Any::Chained(ChainedScheduler::new(o, parts).map_err(text)?)
+        }
+        other => return Err(format!("no scheduler {other} here")),
+    })
+}
+
+fn one_cycle(k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<OneCycleLR, Reason> {
+    let d = OneCycleOptions::default();
+    let options = OneCycleOptions {
+        pct_start: k.number("pct_start", d.pct_start),
+        cosine: k.word("anneal_strategy", "cos") == "cos",
+        cycle_momentum: k.flag("cycle_momentum", true),
+        base_momentum: k.number("base_momentum", d.base_momentum),
+        max_momentum: k.number("max_momentum", d.max_momentum),
+        div_factor: k.number("div_factor", d.div_factor),
+        final_div_factor: k.number("final_div_factor", d.final_div_factor),
+        three_phase: k.flag("three_phase", false),
+    };
+    let total = k.int("total_steps", k.int("epochs", 0) * k.int("steps_per_epoch", 0));
+    OneCycleLR::new(o, &k.numbers("max_lr"), total, options).map_err(text)
+}
+
+fn plateau(k: &Kwargs<'_>, o: &dyn ParamGroups) -> Result<ReduceLROnPlateau, Reason> {
+    let d = PlateauOptions::default();
+    let options = PlateauOptions {
+        mode: if k.word("mode", "min") == "min" { Mode::Min } else { Mode::Max },
+        factor: k.number("factor", d.factor),
+        patience: k.int("patience", d.patience),
+        threshold: k.number("threshold", d.threshold),
+        relative: k.word("threshold_mode", "rel") == "rel",
+        cooldown: k.int("cooldown", d.cooldown),
+        min_lr: k.number("min_lr", d.min_lr),
+        eps: k.number("eps", d.eps),
+    };
+    ReduceLROnPlateau::new(o, options).map_err(text)
+}
