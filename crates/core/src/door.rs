@@ -215,6 +215,17 @@ pub(crate) fn check_castable(result: &Tensor, target: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// The parts of a composite are recorded, and so is the copy to the given tensors.
+fn composite_into(op: &'static OpDef, args: &[Value], outs: &[Tensor]) -> Result<Outputs> {
+    let results = (op.kernel)(args, Out::New)?;
+    for (result, out) in autograd::flat_tensors(&results).iter().zip(outs) {
+        check_castable(result, out)?;
+        crate::copy::resize_output(out, &result.sizes())?;
+        out.copy_(result)?;
+    }
+    Ok(outs.iter().cloned().map(Value::Tensor).collect())
+}
+
 fn check_inplace_shape(result: &Tensor, target: &Tensor) -> Result<()> {
     if result.sizes() != target.sizes() {
         bail!(
@@ -227,6 +238,9 @@ fn check_inplace_shape(result: &Tensor, target: &Tensor) -> Result<()> {
 }
 
 fn into(op: &'static OpDef, args: &[Value], outs: &[Tensor]) -> Result<Outputs> {
+    if matches!(op.autograd, Autograd::Composite) && !op.writes_out {
+        return composite_into(op, args, outs);
+    }
     let mut any = outs.iter().any(Tensor::requires_grad);
     args.iter().for_each(|v| v.for_each_tensor(|t| any |= t.requires_grad()));
     if autograd::records(any) {

@@ -141,5 +141,5 @@ macro_rules! bail {
 /// Returns an error unless the condition holds: `ensure!(n > 0, Value, "expected n > 0, got {n}")`.
 #[macro_export]
 macro_rules! ensure {
-    ($condition:expr, $($text:tt)+) => { if !$condition { $crate::bail!($($text)+) } };
+    ($condition:expr, $($text:tt)+) => { if $condition {} else { $crate::bail!($($text)+) } };
 }

@@ -102,7 +102,8 @@ fn out_text(op: &OpDef, overload: &str, names: &[&str]) -> String {
 
 /// Factories take dtype, layout, device and pin_memory from the output tensor instead.
 fn drop_factory_arguments(args: &str) -> String {
-    match args.find("ScalarType? dtype=None, Layout? layout=None") {
+    let starts = ["ScalarType? dtype=None, Layout? layout=None", "ScalarType? dtype=long, Layout? layout=None"];
+    match starts.iter().find_map(|start| args.find(start)) {
         Some(at) => args[..at].trim_end_matches("*, ").trim_end_matches(", ").to_string(),
         None => args.to_string(),
     }

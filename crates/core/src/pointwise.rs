@@ -295,9 +295,7 @@ pub(crate) fn activation_grad(
     let dtype = result_type(&[grad, x]);
     launch(name, out, (dtype, dtype), [grad, x], |sizes, o, [g, x]| {
         // SAFETY: as in `unary_as`.
-        unsafe {
-            kernels::activation_grad(op, compute_type(dtype), sizes, o, g, x)
-        }
+        unsafe { kernels::activation_grad(op, compute_type(dtype), sizes, o, g, x) }
     })
 }
 

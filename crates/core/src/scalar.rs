@@ -120,7 +120,7 @@ fn in_range(s: Scalar, dtype: DType) -> bool {
     x >= low && x <= high
 }
 
-fn cpp_name(dtype: DType) -> &'static str {
+pub(crate) fn cpp_name(dtype: DType) -> &'static str {
     match dtype {
         DType::Bool => "bool",
         DType::U8 => "uint8_t",

@@ -11,8 +11,6 @@ use crate::op::{OpDef, Out};
 use crate::{DType, Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
-    
-    
     real,
     imag,
     conj_physical,

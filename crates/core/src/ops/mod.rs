@@ -14,12 +14,15 @@ mod compare;
 mod complex;
 mod convert;
 mod create;
+mod dropout;
+mod einsum;
 mod extreme;
 mod image;
 mod index;
 mod join;
 mod loss;
 mod math;
+mod matmul;
 mod matrix;
 mod moment;
 mod nll;
@@ -28,10 +31,14 @@ mod optimizer;
 mod padding;
 mod pool;
 mod power;
+mod products;
 mod query;
+mod random;
+mod random_create;
 mod range;
 pub(crate) mod raw;
 mod reduce;
+mod sample;
 mod scan;
 mod scattering;
 mod search;
@@ -59,12 +66,15 @@ pub use compare::*;
 pub use complex::*;
 pub use convert::*;
 pub use create::*;
+pub use dropout::*;
+pub use einsum::*;
 pub use extreme::*;
 pub use image::*;
 pub use index::*;
 pub use join::*;
 pub use loss::*;
 pub use math::*;
+pub use matmul::*;
 pub use matrix::*;
 pub use moment::*;
 pub use nll::*;
@@ -73,9 +83,13 @@ pub use optimizer::*;
 pub use padding::*;
 pub use pool::*;
 pub use power::*;
+pub use products::*;
 pub use query::*;
+pub use random::*;
+pub use random_create::*;
 pub use range::*;
 pub use reduce::*;
+pub use sample::*;
 pub use scan::*;
 pub use scattering::*;
 pub use search::*;
@@ -106,12 +120,15 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     complex::OPS,
     convert::OPS,
     create::OPS,
+    dropout::OPS,
+    einsum::OPS,
     extreme::OPS,
     image::OPS,
     index::OPS,
     join::OPS,
     loss::OPS,
     math::OPS,
+    matmul::OPS,
     matrix::OPS,
     moment::OPS,
     nll::OPS,
@@ -120,9 +137,13 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     padding::OPS,
     pool::OPS,
     power::OPS,
+    products::OPS,
     query::OPS,
+    random::OPS,
+    random_create::OPS,
     range::OPS,
     reduce::OPS,
+    sample::OPS,
     scan::OPS,
     scattering::OPS,
     search::OPS,

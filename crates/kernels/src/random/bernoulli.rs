@@ -2,18 +2,18 @@
 
 use super::engine::{Mt19937, unit_f32, unit_f64};
 use super::integer::FromDraw;
+use crate::dtype::Element;
 use crate::multiversion;
 
-/// Fills `out` with 1 with probability `p`: `bernoulli_(p)`, two draws an element.
-pub fn bernoulli<T: FromDraw>(engine: &mut Mt19937, out: &mut [T], p: f64) {
+/// Sets each element to `one` with probability `p`, else to `zero`: `bernoulli_(p)`, two draws an element.
+pub fn bernoulli<T: Element>(engine: &mut Mt19937, out: &mut [T], p: f64, zero: T, one: T) {
     // u 2^-53 < p if and only if u < ceil(p 2^53): the product is exact.
     let threshold = (p * 9_007_199_254_740_992.0).ceil() as u64;
-    throw(engine, out, threshold);
+    throw(engine, out, threshold, zero, one);
 }
 
 multiversion! {
-    fn throw<T: FromDraw>(engine: &mut Mt19937, out: &mut [T], threshold: u64) {
-        let (zero, one) = (T::from_draw(0), T::from_draw(1));
+    fn throw<T: Element>(engine: &mut Mt19937, out: &mut [T], threshold: u64, zero: T, one: T) {
         engine.fill_wide(out, |bits| if bits & ((1 << 53) - 1) < threshold { one } else { zero });
     }
 }

@@ -110,7 +110,7 @@ fn continuous_distributions_agree() {
 fn throws_and_counts_are_exact() {
     let mut engine = Mt19937::new(1);
     let mut flags = [0_u8; 8];
-    bernoulli(&mut engine, &mut flags, 0.4);
+    bernoulli(&mut engine, &mut flags, 0.4, 0, 1);
     assert_eq!(flags, [1, 1, 1, 1, 0, 1, 0, 0]);
     bernoulli_each(&mut engine, &mut flags, &[0.4; 8]);
     assert_eq!(flags, [0, 0, 0, 0, 1, 1, 0, 1]);
