@@ -102,10 +102,13 @@ fn out_text(op: &OpDef, overload: &str, names: &[&str]) -> String {
 
 /// Factories take dtype, layout, device and pin_memory from the output tensor instead.
 fn drop_factory_arguments(args: &str) -> String {
-    let starts = ["ScalarType? dtype=None, Layout? layout=None", "ScalarType? dtype=long, Layout? layout=None"];
-    match starts.iter().find_map(|start| args.find(start)) {
-        Some(at) => args[..at].trim_end_matches("*, ").trim_end_matches(", ").to_string(),
-        None => args.to_string(),
+    const LAST: &str = "bool? pin_memory=None";
+    let factory = [" dtype=None, Layout?", " dtype=4, Layout?"].iter().find_map(|first| args.find(first));
+    let (Some(start), Some(end)) = (factory, args.find(LAST)) else { return args.to_string() };
+    let before = args[..start].trim_end_matches("ScalarType?");
+    match args[end + LAST.len()..].strip_prefix(", ") {
+        Some(after) => format!("{before}{after}"),
+        None => before.trim_end_matches("*, ").trim_end_matches(", ").to_string(),
     }
 }
 

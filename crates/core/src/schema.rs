@@ -35,6 +35,16 @@ pub enum Ty {
     List(Box<Ty>, Option<usize>),
 }
 
+impl Ty {
+    /// The type without `?` around it.
+    fn base(&self) -> &Ty {
+        match self {
+            Ty::Optional(inner) => inner.base(),
+            other => other,
+        }
+    }
+}
+
 /// A default value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Default {
@@ -222,6 +232,12 @@ fn parse_default(text: &str, ty: &Ty) -> Result<Default> {
 }
 
 fn parse_int(text: &str, ty: &Ty) -> Default {
+    // PyTorch prints dtypes and memory formats by number.
+    match (text, ty.base()) {
+        ("4", Ty::DType) => return Default::Constant("long".into()),
+        ("0", Ty::MemoryFormat) => return Default::Constant("contiguous_format".into()),
+        _ => {}
+    }
     let n = text.parse().unwrap_or(0);
     match ty {
         Ty::List(..) => Default::Ints(vec![n]),

@@ -231,6 +231,9 @@ fn parse_default(text: &str, ty: Ty) -> Option<Default> {
             (_, Ok(i)) => Default::Int(i),
             _ => Default::Float(text.parse().ok()?),
         },
+        // PyTorch prints these two by number.
+        ("4", Base::DType) => Default::Constant("long".into()),
+        ("0", Base::MemoryFormat) => Default::Constant("contiguous_format".into()),
         (_, Base::DType | Base::MemoryFormat) if is_name(text) => Default::Constant(text.into()),
         _ => return None,
     })

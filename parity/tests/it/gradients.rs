@@ -50,8 +50,12 @@ fn function<'a>(
     }
 }
 
-/// Whether an argument asks for something else than the derivative: none for a padding row, scaled by frequency.
+/// Whether PyTorch gives something else than the derivative: none for a padding row, scaled by frequency, and for
+/// `as_strided_scatter` the gradient of what was overwritten.
 fn redefines_gradient(sample: &Sample<'_>) -> bool {
+    if sample.case.op == "aten::as_strided_scatter" {
+        return true;
+    }
     sample.case.args.iter().any(|a| matches!(a.name.as_str(), "padding_idx" | "scale_grad_by_freq"))
 }
 

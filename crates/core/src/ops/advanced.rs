@@ -13,6 +13,8 @@ use cresset_macros::op;
 pub(crate) static OPS: &[&OpDef] = op_list![
     index_tensor,
     index_put,
+    _unsafe_masked_index,
+    _unsafe_masked_index_put_accumulate,
     masked_select,
     masked_scatter,
     masked_scatter_backward,
@@ -231,6 +233,44 @@ fn spread(values: &Tensor, sizes: &[i64]) -> Result<Dims> {
     let mut strides = Dims::from_elem(0, sizes.len());
     (0..have.len()).filter(|&i| have[i] != 1).for_each(|i| strides[first + i] = layout.strides[extra + i]);
     Ok(strides)
+}
+
+/// The indices clamped into range.
+fn clamped(this: &Tensor, indices: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
+    let sizes = this.sizes();
+    let clamp = |(d, index): (usize, &Option<Tensor>)| {
+        let size = sizes.get(d).copied().unwrap_or(1);
+        index
+            .as_ref()
+            .map(|i| clamp::call(i, Some(Scalar::Int(-size)), Some(Scalar::Int(size - 1))))
+            .transpose()
+    };
+    indices.iter().enumerate().map(clamp).collect()
+}
+
+/// [`index_tensor`] with indices clamped into range and `fill` where the mask is false.
+#[op("_unsafe_masked_index(Tensor self, Tensor mask, Tensor?[] indices, Scalar fill) -> Tensor", composite)]
+mod _unsafe_masked_index {
+    fn kernel(this: &Tensor, mask: &Tensor, indices: &[Option<Tensor>], fill: Scalar) -> Result<Tensor> {
+        if this.numel() == 0 {
+            return new_full::call(this, &mask.sizes(), fill, None, None);
+        }
+        index_tensor::call(this, &clamped(this, indices)?)?.masked_fill(&mask.logical_not()?, fill)
+    }
+}
+
+/// [`index_put`] adding `values` where the mask is true, with indices clamped into range.
+#[op(
+    "_unsafe_masked_index_put_accumulate(Tensor self, Tensor mask, Tensor?[] indices, Tensor values) -> Tensor",
+    composite
+)]
+mod _unsafe_masked_index_put_accumulate {
+    fn kernel(this: &Tensor, mask: &Tensor, indices: &[Option<Tensor>], values: &Tensor) -> Result<Tensor> {
+        if this.numel() == 0 {
+            return this.clone_tensor();
+        }
+        index_put::call(this, &clamped(this, indices)?, &values.masked_fill(&mask.logical_not()?, 0)?, true)
+    }
 }
 
 /// `this` and a mask broadcast to one shape.

@@ -93,7 +93,7 @@ fn is_in_format(this: &Tensor, format: MemoryFormat) -> bool {
 }
 
 /// The tensor itself if its elements lie in that order without gaps, else a copy that does.
-#[op("contiguous(Tensor(a) self, *, MemoryFormat memory_format=contiguous_format) -> Tensor(a)", composite)]
+#[op("contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)", composite)]
 mod contiguous {
     fn kernel(this: &Tensor, memory_format: MemoryFormat) -> Result<Tensor> {
         if memory_format != MemoryFormat::Preserve && is_in_format(this, memory_format) {
@@ -300,7 +300,9 @@ mod fill_tensor {
 mod fill_diagonal_ {
     fn kernel(this: &Tensor, fill_value: Scalar, wrap: bool) -> Result<Tensor> {
         fill_value.check_fits(this.dtype())?;
-        copy::fill(&raw::window(this, main_diagonal(this, wrap)?)?, fill_value);
+        for part in main_diagonal(&this.layout(), wrap)? {
+            copy::fill(&raw::window(this, part)?, fill_value);
+        }
         Ok(this.clone())
     }
     fn grad_this(g: &Tensor, wrap: bool) -> Result<Tensor> {
@@ -308,8 +310,8 @@ mod fill_diagonal_ {
     }
 }
 
-fn main_diagonal(this: &Tensor, wrap: bool) -> Result<Layout> {
-    let layout = this.layout();
+/// The diagonal and, when it wraps, what comes after the gap.
+fn main_diagonal(layout: &Layout, wrap: bool) -> Result<Vec<Layout>> {
     let n = layout.dim();
     ensure!(n >= 2, "dimensions must larger than 1");
     let (rows, columns) = (layout.sizes[0], layout.sizes[1]);
@@ -317,14 +319,14 @@ fn main_diagonal(this: &Tensor, wrap: bool) -> Result<Layout> {
         n == 2 || layout.sizes.iter().all(|s| *s == rows),
         "all dimensions of input must be of equal length"
     );
-    let step: i64 = layout.strides.iter().sum();
-    let size = rows.min(columns);
+    let (size, step) = (rows.min(columns), layout.strides.iter().sum::<i64>());
+    let mut parts = vec![Layout::new(&[size], &[step], layout.offset)];
     if wrap && n == 2 && rows > columns + 1 {
-        let (step, stop) = (columns + 1, rows * columns);
-        ensure!(layout.is_contiguous(), "fill_diagonal_: wrapping needs a contiguous tensor");
-        return Ok(Layout::new(&[(stop + step - 1) / step], &[step], layout.offset));
+        let skip = columns + 1;
+        let rest = (rows * columns + skip - 1) / skip - size;
+        parts.push(Layout::new(&[rest], &[step], layout.offset + (layout.strides[0] * skip) as usize));
     }
-    Ok(Layout::new(&[size], &[step], layout.offset))
+    Ok(parts)
 }
 
 /// Changes sizes in place, keeping the storage where it is large enough; new elements are unspecified.

@@ -455,7 +455,7 @@ fn triangle_indices(
 
 /// Coordinates of the elements on and below a diagonal.
 #[op(
-    "tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     tags(factory)
 )]
@@ -467,7 +467,7 @@ mod tril_indices {
 
 /// Coordinates of the elements on and above a diagonal.
 #[op(
-    "triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     tags(factory)
 )]

@@ -20,6 +20,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     index_fill_tensor,
     embedding,
     embedding_dense_backward,
+    embedding_renorm_,
 ];
 
 /// The tensor that a call writes to: `this` in place, else a copy of it.
@@ -647,5 +648,40 @@ mod embedding_dense_backward {
         let padding: Vec<bool> = long(indices)?.to_vec::<i64>()?.iter().map(|i| *i == padding_idx).collect();
         let mask = Tensor::from_slice(&padding, indices.sizes())?.unsqueeze(-1)?;
         rows.masked_scatter(&mask, &crate::copy::zeros(&rows.sizes(), rows.dtype(), rows.device())?)
+    }
+}
+
+/// Scales those rows of `self` that `indices` name and whose norm is larger than `max_norm` down to it.
+#[op(
+    "embedding_renorm_(Tensor(a!) self, Tensor indices, float max_norm, float norm_type) -> Tensor(a!)",
+    no_grad = "works on the parameter, as in PyTorch"
+)]
+mod embedding_renorm_ {
+    fn kernel(this: &Tensor, indices: &Tensor, max_norm: f64, norm_type: f64) -> Result<Tensor> {
+        ensure!(this.dim() == 2, "'self' must be 2-D");
+        check_embedding_indices(indices)?;
+        let mut rows = long(indices)?.to_vec::<i64>()?;
+        rows.sort_unstable();
+        rows.dedup();
+        let n = rows.len() as i64;
+        let index = Tensor::from_slice(&rows, [n])?;
+        let picked = index_select::kernel(this, 0, &index, Out::New)?;
+        let width = this.sizes()[1].max(1) as usize;
+        let scales: Vec<f64> = raw::cast(&picked, DType::F64)?
+            .to_vec::<f64>()?
+            .chunks(width)
+            .map(|row| row_norm(row, norm_type))
+            .map(|norm| if norm > max_norm { max_norm / (norm + 1e-7) } else { 1.0 })
+            .collect();
+        let scales = raw::cast(&Tensor::from_vec(scales, [n, 1])?, this.dtype())?;
+        index_copy::kernel(this, 0, &index, &picked.mul(&scales)?, Out::Inplace(this))
+    }
+}
+
+fn row_norm(row: &[f64], p: f64) -> f64 {
+    match p {
+        f64::INFINITY => row.iter().fold(0.0, |m, x| x.abs().max(m)),
+        2.0 => row.iter().map(|x| x * x).sum::<f64>().sqrt(),
+        _ => row.iter().map(|x| x.abs().powf(p)).sum::<f64>().powf(1.0 / p),
     }
 }

@@ -40,6 +40,8 @@ pub(crate) mod raw;
 mod reduce;
 mod sample;
 mod scan;
+mod reduce_at;
+mod repetition;
 mod scattering;
 mod search;
 mod shape;
@@ -91,6 +93,8 @@ pub use range::*;
 pub use reduce::*;
 pub use sample::*;
 pub use scan::*;
+pub use reduce_at::*;
+pub use repetition::*;
 pub use scattering::*;
 pub use search::*;
 pub use shape::*;
@@ -145,6 +149,8 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     reduce::OPS,
     sample::OPS,
     scan::OPS,
+    reduce_at::OPS,
+    repetition::OPS,
     scattering::OPS,
     search::OPS,
     shape::OPS,

@@ -21,6 +21,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     result_type_scalar_tensor,
     result_type_scalar_scalar,
     _shape_as_tensor,
+    equal,
 ];
 
 /// Whether the dtype is complex.
@@ -148,5 +149,13 @@ mod result_type_scalar_scalar {
 mod _shape_as_tensor {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         Tensor::from_slice(&this.sizes(), [this.dim() as i64])
+    }
+}
+
+/// Whether both tensors have the same sizes and elements.
+#[op("equal(Tensor self, Tensor other) -> bool", no_grad = "not a tensor")]
+mod equal {
+    fn kernel(this: &Tensor, other: &Tensor) -> Result<bool> {
+        Ok(this.sizes() == other.sizes() && this.eq(other)?.to_vec::<bool>()?.iter().all(|same| *same))
     }
 }

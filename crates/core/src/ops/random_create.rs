@@ -142,7 +142,7 @@ mod randn_like {
 
 /// Whole numbers of `[0, high)`.
 #[op(
-    "randint(SymInt high, SymInt[] size, *, ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "randint(SymInt high, SymInt[] size, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     out = "out",
     tags(random, factory)
@@ -161,7 +161,7 @@ mod randint {
 
 /// Whole numbers of `[0, high)` from a generator.
 #[op(
-    "randint.generator(SymInt high, SymInt[] size, *, Generator? generator, ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "randint.generator(SymInt high, SymInt[] size, *, Generator? generator, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     tags(random, factory)
 )]
@@ -179,7 +179,7 @@ mod randint_generator {
 
 /// Whole numbers of `[low, high)`.
 #[op(
-    "randint.low(SymInt low, SymInt high, SymInt[] size, *, ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "randint.low(SymInt low, SymInt high, SymInt[] size, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     out = "low_out",
     tags(random, factory)
@@ -199,7 +199,7 @@ mod randint_low {
 
 /// Whole numbers of `[low, high)` from a generator.
 #[op(
-    "randint.low_generator(SymInt low, SymInt high, SymInt[] size, *, Generator? generator, ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "randint.low_generator(SymInt low, SymInt high, SymInt[] size, *, Generator? generator, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     tags(random, factory)
 )]
@@ -268,7 +268,7 @@ fn permutation(t: &Tensor, n: i64, generator: Option<&Generator>) -> Result<()> 
 
 /// A permutation of the numbers from 0 to `n - 1`.
 #[op(
-    "randperm(SymInt n, *, ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "randperm(SymInt n, *, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     out = "out",
     tags(random, factory)
@@ -283,7 +283,7 @@ mod randperm {
 
 /// A permutation of the numbers from 0 to `n - 1` from a generator.
 #[op(
-    "randperm.generator(SymInt n, *, Generator? generator, ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "randperm.generator(SymInt n, *, Generator? generator, ScalarType? dtype=4, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     tags(random, factory)
 )]

@@ -232,7 +232,7 @@ mod linspace {
 
 /// `base` to the powers that [`linspace`] gives.
 #[op(
-    "logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "logspace(Scalar start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "has no tensor argument",
     out = "out",
     tags(factory)
@@ -348,7 +348,7 @@ mod linspace_scalar_tensor {
 
 /// [`logspace`] with both ends given as 0-dim tensors.
 #[op(
-    "logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10.0, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "as in PyTorch",
     out = "Tensor_Tensor_out",
     tags(factory)
@@ -370,7 +370,7 @@ mod logspace_tensor_tensor {
 
 /// [`logspace`] with `start` given as 0-dim tensors.
 #[op(
-    "logspace.Tensor_Scalar(Tensor start, Scalar end, int steps, float base=10.0, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "logspace.Tensor_Scalar(Tensor start, Scalar end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "as in PyTorch",
     out = "Tensor_Scalar_out",
     tags(factory)
@@ -392,7 +392,7 @@ mod logspace_tensor_scalar {
 
 /// [`logspace`] with `end` given as 0-dim tensors.
 #[op(
-    "logspace.Scalar_Tensor(Scalar start, Tensor end, int steps, float base=10.0, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    "logspace.Scalar_Tensor(Scalar start, Tensor end, int steps, float base=10., *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
     no_grad = "as in PyTorch",
     out = "Scalar_Tensor_out",
     tags(factory)

@@ -1,5 +1,17 @@
 //! Reductions by index: `scatter_reduce`, `index_reduce`.
 
+use super::index::{Along, apart, check_index_source, long, strides_of, target};
+use super::raw::{self, Visit};
+use super::scattering::{Source, send};
+use super::*;
+use crate::layout::{Dims, wrap_dim};
+use crate::op::{Grads, Needs, OpDef, Out};
+use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
+use cresset_kernels::index::Combine;
+use cresset_macros::op;
+
+pub(crate) static OPS: &[&OpDef] = op_list![scatter_reduce, index_reduce];
+
 /// The reductions of `scatter_reduce` and `index_reduce`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reduce {
@@ -33,13 +45,27 @@ impl Reduce {
 
     /// What changes nothing when combined.
     fn neutral(self, dtype: DType) -> Scalar {
-        let (low, high) = crate::scalar_limits(dtype);
+        let (low, high) = limits(dtype);
         match self {
             Reduce::Sum | Reduce::Mean => Scalar::Int(0),
             Reduce::Prod => Scalar::Int(1),
             Reduce::Amax => low,
             Reduce::Amin => high,
         }
+    }
+}
+
+/// The smallest and largest values of a dtype.
+fn limits(dtype: DType) -> (Scalar, Scalar) {
+    let ints = |low: i64, high: i64| (Scalar::Int(low), Scalar::Int(high));
+    match dtype {
+        DType::Bool => (Scalar::Bool(false), Scalar::Bool(true)),
+        DType::U8 => ints(0, u8::MAX.into()),
+        DType::I8 => ints(i8::MIN.into(), i8::MAX.into()),
+        DType::I16 => ints(i16::MIN.into(), i16::MAX.into()),
+        DType::I32 => ints(i32::MIN.into(), i32::MAX.into()),
+        DType::I64 => ints(i64::MIN, i64::MAX),
+        _ => (Scalar::Float(f64::NEG_INFINITY), Scalar::Float(f64::INFINITY)),
     }
 }
 
@@ -57,11 +83,19 @@ impl Places<'_> {
     }
 
     fn add(&self, to: &Tensor, src: &Tensor) -> Result<Tensor> {
-        if self.whole { to.scatter_add(self.dim, self.index, src) } else { to.index_add(self.dim, self.index, src) }
+        if self.whole {
+            to.scatter_add(self.dim, self.index, src)
+        } else {
+            to.index_add(self.dim, self.index, src)
+        }
     }
 
     fn fill(&self, to: &Tensor, value: Scalar) -> Result<Tensor> {
-        if self.whole { to.scatter_value(self.dim, self.index, value) } else { to.index_fill(self.dim, self.index, value) }
+        if self.whole {
+            to.scatter_value(self.dim, self.index, value)
+        } else {
+            to.index_fill(self.dim, self.index, value)
+        }
     }
 
     fn reduce(&self, to: &Tensor, src: &Tensor, reduce: &str, include_self: bool) -> Result<Tensor> {
@@ -172,7 +206,8 @@ mod index_reduce {
             bad = raw::visit(Visit::Put, &along.sizes, dst, (&neutral, &zeros), &indexed);
         }
         let combine = Visit::Combine(how.combine());
-        bad = bad.or_else(|| raw::visit(combine, &along.sizes, dst, (&source, &strides_of(&source)), &indexed));
+        bad =
+            bad.or_else(|| raw::visit(combine, &along.sizes, dst, (&source, &strides_of(&source)), &indexed));
         ensure!(bad.is_none(), Index, "index out of range in self");
         if how == Reduce::Mean {
             divide_by_count(&result, Places { whole: false, dim, index: &index }, &source, include_self)?;
@@ -214,7 +249,14 @@ fn reduce_grads(
 }
 
 /// The product of the others: result over value, except where a value is the only zero of its place.
-fn prod_grads(at: Places, g: &Tensor, this: &Tensor, src: &Tensor, include: bool, out: &Tensor) -> Result<(Tensor, Tensor)> {
+fn prod_grads(
+    at: Places,
+    g: &Tensor,
+    this: &Tensor,
+    src: &Tensor,
+    include: bool,
+    out: &Tensor,
+) -> Result<(Tensor, Tensor)> {
     let whole = this.masked_fill(&this.eq_scalar(0)?, 1)?;
     let of_self = g.mul(&at.reduce(&whole, src, "prod", include)?)?.div(&whole)?;
     let zero = src.eq_scalar(0)?;
@@ -235,7 +277,13 @@ fn mean_grads(at: Places, g: &Tensor, src: &Tensor, include: bool) -> Result<(Te
 }
 
 /// The gradient is shared equally by all values that are the extreme.
-fn extreme_grads(at: Places, g: &Tensor, this: &Tensor, src: &Tensor, out: &Tensor) -> Result<(Tensor, Tensor)> {
+fn extreme_grads(
+    at: Places,
+    g: &Tensor,
+    this: &Tensor,
+    src: &Tensor,
+    out: &Tensor,
+) -> Result<(Tensor, Tensor)> {
     let self_is = this.eq(out)?.to_dtype(g.dtype())?;
     let src_is = src.eq(&at.read(out)?)?.to_dtype(g.dtype())?;
     let shared = g.div(&at.add(&self_is, &src_is)?)?;

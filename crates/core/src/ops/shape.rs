@@ -29,6 +29,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     swapdims,
     numpy_t,
     mt,
+    adjoint,
     narrow,
     narrow_tensor,
     chunk,
@@ -245,6 +246,20 @@ mod mt {
         let n = this.dim();
         ensure!(n >= 2, "tensor.mT is only supported on matrices or batches of matrices. Got {n}-D tensor.");
         transpose::call(this, -2, -1)
+    }
+}
+
+/// Each matrix transposed and conjugated.
+#[op("adjoint(Tensor(a) self) -> Tensor(a)", composite)]
+mod adjoint {
+    fn kernel(this: &Tensor) -> Result<Tensor> {
+        let n = this.dim();
+        ensure!(
+            n >= 2,
+            "tensor.adjoint() is only supported on matrices or batches of matrices. Got {n}-D tensor."
+        );
+        let swapped = transpose::call(this, -2, -1)?;
+        if this.is_complex() { swapped.conj() } else { Ok(swapped) }
     }
 }
 
