@@ -8,7 +8,14 @@
 // The derive names this crate as others do.
 extern crate self as cresset_nn;
 
+pub mod functional;
+pub mod init;
+pub mod layers;
+pub mod loss;
 pub mod module;
+mod options;
+pub mod utils;
 
-pub use cresset_macros::Module;
+pub use layers::*;
+pub use loss::*;
 pub use module::*;

@@ -17,6 +17,7 @@ mod create;
 mod dropout;
 mod einsum;
 mod extreme;
+mod gated;
 mod image;
 mod index;
 mod join;
@@ -71,6 +72,7 @@ pub use create::*;
 pub use dropout::*;
 pub use einsum::*;
 pub use extreme::*;
+pub use gated::*;
 pub use image::*;
 pub use index::*;
 pub use join::*;
@@ -127,6 +129,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     dropout::OPS,
     einsum::OPS,
     extreme::OPS,
+    gated::OPS,
     image::OPS,
     index::OPS,
     join::OPS,

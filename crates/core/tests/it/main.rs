@@ -3,5 +3,5 @@
 mod autograd;
 mod custom;
 mod inplace;
-mod sugar;
 mod random;
+mod sugar;

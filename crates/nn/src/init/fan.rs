@@ -46,7 +46,11 @@ pub fn calculate_gain(nonlinearity: Nonlinearity, param: Option<f64>) -> f64 {
 /// `Value` with fewer than two dimensions.
 pub fn calculate_fan_in_and_fan_out(weight: &Tensor) -> Result<(i64, i64)> {
     let sizes = weight.sizes();
-    ensure!(sizes.len() >= 2, Value, "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions");
+    ensure!(
+        sizes.len() >= 2,
+        Value,
+        "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
+    );
     let receptive: i64 = sizes[2..].iter().product();
     Ok((sizes[1] * receptive, sizes[0] * receptive))
 }

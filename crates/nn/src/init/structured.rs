@@ -33,7 +33,11 @@ fn fill(tensor: &Tensor, values: Vec<f64>) -> Result<Tensor> {
 pub fn dirac_(tensor: &Tensor, groups: usize) -> Result<Tensor> {
     let sizes = tensor.sizes();
     ensure!((3..=5).contains(&sizes.len()), Value, "Only tensors with 3, 4, or 5 dimensions are supported");
-    ensure!(groups > 0 && (sizes[0] as usize).is_multiple_of(groups), Value, "dim 0 must be divisible by groups");
+    ensure!(
+        groups > 0 && (sizes[0] as usize).is_multiple_of(groups),
+        Value,
+        "dim 0 must be divisible by groups"
+    );
     let per_group = sizes[0] as usize / groups;
     let kernel: usize = sizes[2..].iter().product::<i64>() as usize;
     let centre = sizes[2..].iter().fold(0, |at, n| at * n + n / 2) as usize;
@@ -62,7 +66,7 @@ pub fn sparse_(tensor: &Tensor, sparsity: f64, std: f64) -> Result<Tensor> {
         }
     }
     let _guard = no_grad();
-    tensor.masked_fill_scalar_(&Tensor::from_vec(drop, [rows as i64, columns as i64])?, Scalar::Int(0))
+    tensor.masked_fill_(&Tensor::from_vec(drop, [rows as i64, columns as i64])?, Scalar::Int(0))
 }
 
 /// A matrix with orthonormal rows or columns, times `gain`; further dimensions count as columns.

@@ -2,11 +2,11 @@
 
 #![allow(clippy::upper_case_acronyms)] // PyTorch's names.
 
-use cresset_core::{DType, Result, Scalar, Tensor, ops};
+use cresset_core::{DType, Result, Scalar, Tensor};
 
 use super::parameter;
 use crate::init;
-use crate::module::{Forward, Module, Parameter, Training, float, number};
+use crate::module::{Forward, Module, Parameter, number};
 
 /// Layers without settings.
 macro_rules! plain {
@@ -240,40 +240,5 @@ impl PReLU {
 impl Forward for PReLU {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         input.prelu(&self.weight)
-    }
-}
-
-/// A leaky ReLU whose slope is random in training, as `torch.nn.RReLU`.
-#[derive(Clone, Debug, Module)]
-#[module(repr = format!("lower={}, upper={}", float(self.lower), float(self.upper)))]
-pub struct RReLU {
-    training: Training,
-    #[module(skip)]
-    lower: f64,
-    #[module(skip)]
-    upper: f64,
-}
-
-impl RReLU {
-    /// Slopes from 1/8 to 1/3.
-    pub fn new() -> RReLU {
-        RReLU::with(1.0 / 8.0, 1.0 / 3.0)
-    }
-
-    /// Slopes between two numbers.
-    pub fn with(lower: f64, upper: f64) -> RReLU {
-        RReLU { training: Training::new(), lower, upper }
-    }
-}
-
-impl Default for RReLU {
-    fn default() -> Self {
-        RReLU::new()
-    }
-}
-
-impl Forward for RReLU {
-    fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        ops::rrelu_with(input, |o| o.lower(self.lower).upper(self.upper).training(self.training.is_on()))
     }
 }

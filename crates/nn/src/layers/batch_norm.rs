@@ -49,11 +49,16 @@ impl Statistics {
 }
 
 /// Weight and bias at their start: ones and zeros.
-pub(super) fn affine(num_features: i64, affine: bool, bias: bool, dtype: DType) -> Result<(Option<Parameter>, Option<Parameter>)> {
-    let make = |wanted: bool, value: f64| {
-        let Some(p) = wanted.then(|| parameter(&[num_features], dtype)).transpose()? else { return Ok(None) };
-        init::constant_(&p, value)?;
-        Ok(Some(p))
+pub(super) fn affine(
+    num_features: i64,
+    affine: bool,
+    bias: bool,
+    dtype: DType,
+) -> Result<(Option<Parameter>, Option<Parameter>)> {
+    let make = |wanted: bool, value: f64| -> Result<Option<Parameter>> {
+        let p = wanted.then(|| parameter(&[num_features], dtype)).transpose()?;
+        p.iter().try_for_each(|p| init::constant_(p, value).map(|_| ()))?;
+        Ok(p)
     };
     Ok((make(affine, 1.0)?, make(affine && bias, 0.0)?))
 }
@@ -105,14 +110,27 @@ impl<const D: usize> BatchNorm<D> {
     ///
     /// # Errors
     /// `Runtime` for a negative number of features.
-    pub fn with(num_features: i64, options: impl FnOnce(BatchNormOptions) -> BatchNormOptions) -> Result<Self> {
+    pub fn with(
+        num_features: i64,
+        options: impl FnOnce(BatchNormOptions) -> BatchNormOptions,
+    ) -> Result<Self> {
         let o = options(BatchNormOptions::default());
         let (weight, bias) = affine(num_features, o.affine, o.bias, o.dtype)?;
         let statistics = o.track_running_stats.then(|| Statistics::new(num_features, o.dtype)).transpose()?;
         let (running_mean, running_var, num_batches_tracked) =
             statistics.map_or((None, None, None), |s| (Some(s.mean), Some(s.var), Some(s.batches)));
         let (training, eps, momentum) = (Training::new(), o.eps, o.momentum);
-        Ok(BatchNorm { weight, bias, running_mean, running_var, num_batches_tracked, training, num_features, eps, momentum })
+        Ok(BatchNorm {
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            num_batches_tracked,
+            training,
+            num_features,
+            eps,
+            momentum,
+        })
     }
 
     /// Counts the batch and gives its weight in the running statistics.

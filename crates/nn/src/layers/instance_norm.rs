@@ -70,19 +70,38 @@ impl<const D: usize> InstanceNorm<D> {
     ///
     /// # Errors
     /// `Runtime` for a negative number of features.
-    pub fn with(num_features: i64, options: impl FnOnce(InstanceNormOptions) -> InstanceNormOptions) -> Result<Self> {
+    pub fn with(
+        num_features: i64,
+        options: impl FnOnce(InstanceNormOptions) -> InstanceNormOptions,
+    ) -> Result<Self> {
         let o = options(InstanceNormOptions::default());
         let (weight, bias) = affine(num_features, o.affine, o.bias, o.dtype)?;
         let statistics = o.track_running_stats.then(|| Statistics::new(num_features, o.dtype)).transpose()?;
         let (running_mean, running_var, num_batches_tracked) =
             statistics.map_or((None, None, None), |s| (Some(s.mean), Some(s.var), Some(s.batches)));
         let (training, eps, momentum) = (Training::new(), o.eps, o.momentum);
-        Ok(InstanceNorm { weight, bias, running_mean, running_var, num_batches_tracked, training, num_features, eps, momentum })
+        Ok(InstanceNorm {
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            num_batches_tracked,
+            training,
+            num_features,
+            eps,
+            momentum,
+        })
     }
 
     fn check(&self, input: &Tensor) -> Result<()> {
         let (dims, n) = (input.dim(), self.num_features);
-        ensure!(dims == D + 1 || dims == D + 2, Value, "expected {}D or {}D input (got {dims}D input)", D + 1, D + 2);
+        ensure!(
+            dims == D + 1 || dims == D + 2,
+            Value,
+            "expected {}D or {}D input (got {dims}D input)",
+            D + 1,
+            D + 2
+        );
         let feature_dim = dims - D - 1;
         let found = input.sizes()[feature_dim];
         ensure!(

@@ -2,8 +2,6 @@
 
 mod activation;
 mod batch_norm;
-mod conv;
-mod conv_transpose;
 mod dropout;
 mod embedding;
 mod instance_norm;
@@ -17,18 +15,19 @@ mod softmax;
 
 pub use activation::*;
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions};
-pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvOptions, Padding};
-pub use conv_transpose::{ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, ConvTransposeOptions};
 pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout};
 pub use embedding::{Embedding, EmbeddingOptions};
 pub use instance_norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, InstanceNormOptions};
 pub use linear::{Bilinear, Identity, Linear, LinearOptions};
 pub use normalization::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RMSNorm, RMSNormOptions};
 pub use padding::*;
-pub use pool::{AvgPool, AvgPool1d, AvgPool2d, AvgPool3d, AvgPoolOptions, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d, MaxPoolOptions};
+pub use pool::{
+    AvgPool, AvgPool1d, AvgPool2d, AvgPool3d, AvgPoolOptions, MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
+    MaxPoolOptions,
+};
 pub use pool_adaptive::{
-    AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
-    AdaptiveMaxPool3d, OutputSize,
+    AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
+    AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, OutputSize,
 };
 pub use shape::{Flatten, Unflatten};
 pub use softmax::{LogSoftmax, Softmax, Softmax2d, Softmin};

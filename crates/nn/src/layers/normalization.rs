@@ -164,7 +164,11 @@ impl GroupNorm {
 impl Forward for GroupNorm {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let sizes = input.sizes();
-        ensure!(sizes.len() >= 2, "Expected at least 2 dimensions for input tensor but received {}", sizes.len());
+        ensure!(
+            sizes.len() >= 2,
+            "Expected at least 2 dimensions for input tensor but received {}",
+            sizes.len()
+        );
         let per_group = sizes[0] * sizes[1] / self.num_groups * sizes[2..].iter().product::<i64>();
         ensure!(
             per_group != 1,
@@ -229,12 +233,18 @@ impl RMSNorm {
 
     fn text(&self) -> String {
         let eps = self.eps.map_or("None".into(), float);
-        format!("{}, eps={eps}, elementwise_affine={}", tuple(&self.normalized_shape), boolean(self.weight.is_some()))
+        format!(
+            "{}, eps={eps}, elementwise_affine={}",
+            tuple(&self.normalized_shape),
+            boolean(self.weight.is_some())
+        )
     }
 }
 
 impl Forward for RMSNorm {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        ops::rms_norm_with(input, &self.normalized_shape[..], |o| o.weight(self.weight.as_deref()).eps(self.eps))
+        ops::rms_norm_with(input, &self.normalized_shape[..], |o| {
+            o.weight(self.weight.as_deref()).eps(self.eps)
+        })
     }
 }

@@ -8,7 +8,13 @@ use crate::module::{Forward, Module, number, tuple};
 /// Both ends of `D` dimensions, last dimension first.
 fn both_ends<const D: usize>(padding: IntList) -> Result<Vec<i64>> {
     let padding = if padding.len() == 1 { vec![padding[0]; 2 * D] } else { padding.to_vec() };
-    ensure!(padding.len() == 2 * D, Value, "padding: expected one number or {}, got {}", 2 * D, padding.len());
+    ensure!(
+        padding.len() == 2 * D,
+        Value,
+        "padding: expected one number or {}, got {}",
+        2 * D,
+        padding.len()
+    );
     Ok(padding)
 }
 

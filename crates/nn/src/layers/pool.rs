@@ -52,7 +52,10 @@ impl<const D: usize> MaxPool<D> {
     }
 
     /// With optional settings.
-    pub fn with(kernel_size: impl Into<IntList>, options: impl FnOnce(MaxPoolOptions) -> MaxPoolOptions) -> Self {
+    pub fn with(
+        kernel_size: impl Into<IntList>,
+        options: impl FnOnce(MaxPoolOptions) -> MaxPoolOptions,
+    ) -> Self {
         let (o, kernel_size) = (options(MaxPoolOptions::default()), kernel_size.into());
         let stride = o.stride.unwrap_or_else(|| kernel_size.clone());
         MaxPool { kernel_size, stride, padding: o.padding, dilation: o.dilation, ceil_mode: o.ceil_mode }
@@ -153,7 +156,10 @@ impl<const D: usize> AvgPool<D> {
     }
 
     /// With optional settings.
-    pub fn with(kernel_size: impl Into<IntList>, options: impl FnOnce(AvgPoolOptions) -> AvgPoolOptions) -> Self {
+    pub fn with(
+        kernel_size: impl Into<IntList>,
+        options: impl FnOnce(AvgPoolOptions) -> AvgPoolOptions,
+    ) -> Self {
         AvgPool { kernel_size: kernel_size.into(), options: options(AvgPoolOptions::default()) }
     }
 

@@ -30,12 +30,24 @@ impl OutputSize {
     /// The sizes for an input whose last `dims` dimensions are pooled.
     fn of(&self, input: &Tensor, dims: usize) -> Result<Vec<i64>> {
         let sizes = input.sizes();
-        ensure!(sizes.len() > dims, "adaptive pooling: expected {} or {} dimensions, got input of size {:?}", dims + 1, dims + 2, &sizes[..]);
+        ensure!(
+            sizes.len() > dims,
+            "adaptive pooling: expected {} or {} dimensions, got input of size {:?}",
+            dims + 1,
+            dims + 2,
+            &sizes[..]
+        );
         let spatial = &sizes[sizes.len() - dims..];
         match &self.0[..] {
             [one] => Ok(spatial.iter().map(|n| one.unwrap_or(*n)).collect()),
-            many if many.len() == dims => Ok(many.iter().zip(spatial).map(|(size, n)| size.unwrap_or(*n)).collect()),
-            many => bail!(Value, "adaptive pooling: expected output_size of one number or {dims}, got {}", many.len()),
+            many if many.len() == dims => {
+                Ok(many.iter().zip(spatial).map(|(size, n)| size.unwrap_or(*n)).collect())
+            }
+            many => bail!(
+                Value,
+                "adaptive pooling: expected output_size of one number or {dims}, got {}",
+                many.len()
+            ),
         }
     }
 

@@ -46,7 +46,11 @@ pub struct Softmax2d;
 impl Forward for Softmax2d {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let dims = input.dim();
-        ensure!(dims == 3 || dims == 4, Value, "Softmax2d: expected input to be 3D or 4D, got {dims}D instead");
+        ensure!(
+            dims == 3 || dims == 4,
+            Value,
+            "Softmax2d: expected input to be 3D or 4D, got {dims}D instead"
+        );
         input.softmax(-3)
     }
 }

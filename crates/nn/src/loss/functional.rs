@@ -101,7 +101,11 @@ pub fn nll_loss(input: &Tensor, target: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// As [`nll_loss`].
-pub fn nll_loss_with(input: &Tensor, target: &Tensor, options: impl FnOnce(NLLOptions) -> NLLOptions) -> Result<Tensor> {
+pub fn nll_loss_with(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(NLLOptions) -> NLLOptions,
+) -> Result<Tensor> {
     let o = options(NLLOptions::default());
     ops::nll_loss_nd_with(input, target, |f| {
         f.weight(o.weight.as_ref()).reduction(o.reduction.code()).ignore_index(o.ignore_index)
@@ -148,7 +152,11 @@ options! {
 ///
 /// # Errors
 /// `Runtime` when the shapes do not broadcast or `beta` is negative.
-pub fn smooth_l1_loss(input: &Tensor, target: &Tensor, options: impl FnOnce(SmoothL1Options) -> SmoothL1Options) -> Result<Tensor> {
+pub fn smooth_l1_loss(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(SmoothL1Options) -> SmoothL1Options,
+) -> Result<Tensor> {
     let o = options(SmoothL1Options::default());
     if o.beta == 0.0 {
         return l1_loss(input, target, o.reduction);
@@ -171,7 +179,11 @@ options! {
 ///
 /// # Errors
 /// `Runtime` when the shapes do not broadcast or `delta` is not positive.
-pub fn huber_loss(input: &Tensor, target: &Tensor, options: impl FnOnce(HuberOptions) -> HuberOptions) -> Result<Tensor> {
+pub fn huber_loss(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(HuberOptions) -> HuberOptions,
+) -> Result<Tensor> {
     let o = options(HuberOptions::default());
     let (input, target) = together(input, target)?;
     ops::huber_loss_with(&input, &target, |f| f.reduction(o.reduction.code()).delta(o.delta))
@@ -191,7 +203,11 @@ options! {
 ///
 /// # Errors
 /// `Value` unless both have the same shape, `Runtime` for an input outside of 0 to 1.
-pub fn binary_cross_entropy(input: &Tensor, target: &Tensor, options: impl FnOnce(BCEOptions) -> BCEOptions) -> Result<Tensor> {
+pub fn binary_cross_entropy(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(BCEOptions) -> BCEOptions,
+) -> Result<Tensor> {
     let o = options(BCEOptions::default());
     let (have, want) = (target.sizes(), input.sizes());
     ensure!(
@@ -259,7 +275,11 @@ options! {
 ///
 /// # Errors
 /// `Runtime` when the shapes do not broadcast.
-pub fn kl_div(input: &Tensor, target: &Tensor, options: impl FnOnce(KLDivOptions) -> KLDivOptions) -> Result<Tensor> {
+pub fn kl_div(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(KLDivOptions) -> KLDivOptions,
+) -> Result<Tensor> {
     let o = options(KLDivOptions::default());
     let reduction = if o.batchmean { Reduction::Sum } else { o.reduction };
     let loss = ops::kl_div_with(input, target, |f| f.reduction(reduction.code()).log_target(o.log_target))?;
@@ -270,7 +290,13 @@ pub fn kl_div(input: &Tensor, target: &Tensor, options: impl FnOnce(KLDivOptions
 ///
 /// # Errors
 /// `Runtime` when the shapes do not fit.
-pub fn margin_ranking_loss(input1: &Tensor, input2: &Tensor, target: &Tensor, margin: f64, reduction: Reduction) -> Result<Tensor> {
+pub fn margin_ranking_loss(
+    input1: &Tensor,
+    input2: &Tensor,
+    target: &Tensor,
+    margin: f64,
+    reduction: Reduction,
+) -> Result<Tensor> {
     let losses = target.neg()?.mul(&input1.sub(input2)?)?.add_scalar(margin)?.clamp_min(0)?;
     reduction.apply(&losses)
 }

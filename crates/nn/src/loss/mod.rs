@@ -6,6 +6,7 @@ pub mod functional;
 mod modules;
 
 pub use functional::{
-    BCEOptions, BCEWithLogitsOptions, CrossEntropyOptions, HuberOptions, KLDivOptions, NLLOptions, Reduction, SmoothL1Options,
+    BCEOptions, BCEWithLogitsOptions, CrossEntropyOptions, HuberOptions, KLDivOptions, NLLOptions, Reduction,
+    SmoothL1Options,
 };
 pub use modules::*;

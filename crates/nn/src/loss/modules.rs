@@ -204,7 +204,11 @@ impl BCEWithLogitsLoss {
     pub fn with(options: impl FnOnce(f::BCEWithLogitsOptions) -> f::BCEWithLogitsOptions) -> Self {
         let options = options(f::BCEWithLogitsOptions::default());
         let buffer = |t: &Option<Tensor>| t.clone().map(Buffer::new);
-        BCEWithLogitsLoss { weight: buffer(&options.weight), pos_weight: buffer(&options.pos_weight), options }
+        BCEWithLogitsLoss {
+            weight: buffer(&options.weight),
+            pos_weight: buffer(&options.pos_weight),
+            options,
+        }
     }
 
     /// The loss.

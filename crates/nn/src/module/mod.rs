@@ -15,6 +15,9 @@ mod parameter;
 mod repr;
 mod state;
 
+/// Derives [`trait@Module`] from a struct's fields.
+pub use cresset_macros::Module;
+
 pub use containers::{ModuleDict, ParameterDict, ParameterList, Sequential};
 pub use forward::{Forward, Layer};
 pub use hooks::Hooked;

@@ -26,7 +26,12 @@ fn gradients(parameters: &[Parameter]) -> Vec<Tensor> {
 ///
 /// # Errors
 /// `Runtime` when `error_if_nonfinite` and the norm is not finite.
-pub fn clip_grad_norm_(parameters: &[Parameter], max_norm: f64, norm_type: f64, error_if_nonfinite: bool) -> Result<Tensor> {
+pub fn clip_grad_norm_(
+    parameters: &[Parameter],
+    max_norm: f64,
+    norm_type: f64,
+    error_if_nonfinite: bool,
+) -> Result<Tensor> {
     let _guard = no_grad();
     let grads = gradients(parameters);
     let total_norm = get_total_norm(&grads, norm_type)?;
@@ -46,5 +51,7 @@ pub fn clip_grad_norm_(parameters: &[Parameter], max_norm: f64, norm_type: f64, 
 /// None for gradients that can be written.
 pub fn clip_grad_value_(parameters: &[Parameter], clip_value: f64) -> Result<()> {
     let _guard = no_grad();
-    gradients(parameters).iter().try_for_each(|g| g.clamp_with_(|o| o.min(-clip_value).max(clip_value)).map(|_| ()))
+    gradients(parameters)
+        .iter()
+        .try_for_each(|g| g.clamp_with_(|o| o.min(-clip_value).max(clip_value)).map(|_| ()))
 }

@@ -22,7 +22,10 @@ pub fn vector_to_parameters(vector: &Tensor, parameters: &[Parameter]) -> Result
     let mut start = 0;
     for p in parameters {
         let n = p.numel() as i64;
-        ensure!(start + n <= vector.numel() as i64, "vector_to_parameters: the vector ends before the parameters");
+        ensure!(
+            start + n <= vector.numel() as i64,
+            "vector_to_parameters: the vector ends before the parameters"
+        );
         p.copy_(&vector.narrow(0, start, n)?.view(&p.sizes()[..])?)?;
         start += n;
     }
