@@ -177,13 +177,19 @@ fn composite_inplace(
     args: &[Value],
     target: &Tensor,
 ) -> Result<Outputs> {
-    let result = (op.kernel)(args, Out::New)?;
-    if variant == Variant::Inplace {
-        let result = single(op, &result)?;
-        check_castable(&result, target)?;
-        check_inplace_shape(&result, target)?;
-        target.copy_(&result)?;
+    if variant == Variant::Functional || op.writes_out {
+        (op.kernel)(args, Out::Inplace(target))?;
+        return Ok(smallvec::smallvec![Value::Tensor(target.clone())]);
     }
+    let mut args: Args = args.iter().cloned().collect();
+    if autograd::records(target.requires_grad()) {
+        // What the operators inside save of `self` is its value before the write.
+        args[0] = Value::Tensor(target.clone_tensor()?);
+    }
+    let result = single(op, &(op.kernel)(&args, Out::New)?)?;
+    check_castable(&result, target)?;
+    check_inplace_shape(&result, target)?;
+    target.copy_(&result)?;
     Ok(smallvec::smallvec![Value::Tensor(target.clone())])
 }
 

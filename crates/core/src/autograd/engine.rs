@@ -260,7 +260,8 @@ impl Run<'_> {
                 if !crate::modes::is_grad_enabled()
                     && sum.is_unique()
                     && sum.sizes() == g.sizes()
-                    && sum.dtype() == g.dtype() =>
+                    && sum.dtype() == g.dtype()
+                    && sum.layout().is_non_overlapping_and_dense() =>
             {
                 sum.add_(&g)?;
                 sum

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use smallvec::SmallVec;
 
 use super::node::{Backward, Gradients, Node};
-use super::{Edge, below};
+use super::Edge;
 use crate::layout::Layout;
 use crate::op::{Autograd, Formula, Grad, Needs, OpDef, Variant};
 use crate::value::{Args, FromValue, Outputs, Value};
@@ -531,7 +531,8 @@ pub(crate) fn formulas(op: &'static OpDef) -> Option<&'static [Formula]> {
 pub(crate) fn original_self(op: &'static OpDef, args: &[Value]) -> Result<Option<Tensor>> {
     let reads_self = formulas(op).is_some_and(|f| f.iter().any(|f| f.saves.contains(&0)));
     match &args[0] {
-        Value::Tensor(t) if reads_self => below(|| crate::copy::duplicate(t)).map(Some),
+        // Recorded, so that second gradients flow through it.
+        Value::Tensor(t) if reads_self => t.clone_tensor().map(Some),
         _ => Ok(None),
     }
 }

@@ -1,6 +1,6 @@
 //! Activation functions. Their gradients are operators of their own (`activation_grad`), so that they differentiate again.
 
-use cresset_kernels::pointwise::{Activation, Unary};
+use cresset_kernels::pointwise::{Activation, Binary, Unary};
 use cresset_macros::op;
 
 use super::activation_grad::*;
@@ -77,6 +77,9 @@ mod gelu {
 #[op("silu(Tensor self) -> Tensor", inplace, out, tags(pointwise))]
 mod silu {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        if this.is_complex() {
+            return pointwise::binary(Binary::Mul, "mul_cpu", this, &this.detach().sigmoid()?, out);
+        }
         pointwise::activation(Activation::Silu, "silu_cpu", this, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor) -> Result<Tensor> {
@@ -254,22 +257,26 @@ mod threshold {
 }
 
 /// Logarithm of the logistic function.
-#[op("log_sigmoid(Tensor self) -> Tensor", out, composite)]
+#[op("log_sigmoid(Tensor self) -> Tensor", out, tags(pointwise))]
 mod log_sigmoid {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        Ok(log_sigmoid_forward::call(this)?.0)
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        pointwise::activation(Activation::LogSigmoid, "log_sigmoid_cpu", this, out)
+    }
+    fn grad_this(g: &Tensor, this: &Tensor) -> Result<Tensor> {
+        // The gradient is computed again rather than from the buffer.
+        log_sigmoid_backward(g, this, this)
     }
 }
 
-/// Logarithm of the logistic function, and a buffer for its gradient (empty here: it is cheaper to compute again).
-#[op("log_sigmoid_forward(Tensor self) -> (Tensor output, Tensor buffer)")]
+/// Logarithm of the logistic function, and `e^-|self|`.
+#[op("log_sigmoid_forward(Tensor self) -> (Tensor output, Tensor buffer)", out("output", output, buffer))]
 mod log_sigmoid_forward {
     fn kernel(this: &Tensor) -> Result<(Tensor, Tensor)> {
-        let y = pointwise::activation(Activation::LogSigmoid, "log_sigmoid_cpu", this, Out::New)?;
-        Ok((y, Tensor::empty_of(&[0], this.dtype(), this.device())?))
+        let this = this.detach();
+        Ok((this.log_sigmoid()?, this.abs()?.neg()?.exp()?))
     }
-    fn grad_this(g: &Tensor, this: &Tensor, out1: &Tensor) -> Result<Tensor> {
-        log_sigmoid_backward(g, this, out1)
+    fn grad_this(g0: Option<&Tensor>, this: &Tensor, out1: &Tensor) -> Result<Option<Tensor>> {
+        g0.map(|g| log_sigmoid_backward(g, this, out1)).transpose()
     }
 }
 

@@ -115,6 +115,12 @@ mod gelu_backward {
 #[op("silu_backward(Tensor grad_output, Tensor self) -> Tensor", tags(pointwise), no_method)]
 mod silu_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor, out: Out) -> Result<Tensor> {
+        if this.is_complex() {
+            // s (1 + x (1 - s))
+            let (x, s) = (this.detach(), this.detach().sigmoid()?);
+            let slope = s.rsub_scalar(1)?.mul(&x)?.add_scalar(1)?.mul(&s)?.conj()?;
+            return pointwise::binary(Binary::Mul, "mul_cpu", grad_output, &slope, out);
+        }
         pointwise::activation_grad(ActivationGrad::Silu, "silu_backward_cpu", grad_output, this, out)
     }
     fn grad_grad_output(g: &Tensor, this: &Tensor) -> Result<Tensor> {

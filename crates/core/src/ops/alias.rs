@@ -2,7 +2,7 @@
 
 use cresset_macros::op;
 
-use crate::op::OpDef;
+use crate::op::{OpDef, Out};
 use crate::{Result, Scalar, Tensor, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -59,72 +59,108 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 /// Alias of [`abs`](super::abs).
 #[op("absolute(Tensor self) -> Tensor", inplace, out, composite)]
 mod absolute {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.abs()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.abs_(),
+            Out::Into([t, ..]) => this.abs_out(t),
+            _ => this.abs(),
+        }
     }
 }
 
 /// Alias of [`neg`](super::neg).
 #[op("negative(Tensor self) -> Tensor", inplace, out, composite)]
 mod negative {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.neg()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.neg_(),
+            Out::Into([t, ..]) => this.neg_out(t),
+            _ => this.neg(),
+        }
     }
 }
 
 /// Alias of [`acos`](super::acos).
 #[op("arccos(Tensor self) -> Tensor", inplace, out, composite)]
 mod arccos {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.acos()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.acos_(),
+            Out::Into([t, ..]) => this.acos_out(t),
+            _ => this.acos(),
+        }
     }
 }
 
 /// Alias of [`acosh`](super::acosh).
 #[op("arccosh(Tensor self) -> Tensor", inplace, out, composite)]
 mod arccosh {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.acosh()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.acosh_(),
+            Out::Into([t, ..]) => this.acosh_out(t),
+            _ => this.acosh(),
+        }
     }
 }
 
 /// Alias of [`asin`](super::asin).
 #[op("arcsin(Tensor self) -> Tensor", inplace, out, composite)]
 mod arcsin {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.asin()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.asin_(),
+            Out::Into([t, ..]) => this.asin_out(t),
+            _ => this.asin(),
+        }
     }
 }
 
 /// Alias of [`asinh`](super::asinh).
 #[op("arcsinh(Tensor self) -> Tensor", inplace, out, composite)]
 mod arcsinh {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.asinh()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.asinh_(),
+            Out::Into([t, ..]) => this.asinh_out(t),
+            _ => this.asinh(),
+        }
     }
 }
 
 /// Alias of [`atan`](super::atan).
 #[op("arctan(Tensor self) -> Tensor", inplace, out, composite)]
 mod arctan {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.atan()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.atan_(),
+            Out::Into([t, ..]) => this.atan_out(t),
+            _ => this.atan(),
+        }
     }
 }
 
 /// Alias of [`atanh`](super::atanh).
 #[op("arctanh(Tensor self) -> Tensor", inplace, out, composite)]
 mod arctanh {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.atanh()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.atanh_(),
+            Out::Into([t, ..]) => this.atanh_out(t),
+            _ => this.atanh(),
+        }
     }
 }
 
 /// Alias of [`trunc`](super::trunc).
 #[op("fix(Tensor self) -> Tensor", inplace, out, composite)]
 mod fix {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.trunc()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.trunc_(),
+            Out::Into([t, ..]) => this.trunc_out(t),
+            _ => this.trunc(),
+        }
     }
 }
 
@@ -235,56 +271,84 @@ mod special_round {
 /// Alias of [`atan2`](super::atan2).
 #[op("arctan2(Tensor self, Tensor other) -> Tensor", inplace, out, composite)]
 mod arctan2 {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.atan2(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.atan2_(other),
+            Out::Into([t, ..]) => this.atan2_out(other, t),
+            _ => this.atan2(other),
+        }
     }
 }
 
 /// Alias of [`mul`](super::mul).
 #[op("multiply.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out = "out", composite)]
 mod multiply {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.mul(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.mul_(other),
+            Out::Into([t, ..]) => this.mul_out(other, t),
+            _ => this.mul(other),
+        }
     }
 }
 
 /// Alias of [`mul_scalar`](super::mul_scalar).
 #[op("multiply.Scalar(Tensor self, Scalar other) -> Tensor", inplace, composite)]
 mod multiply_scalar {
-    fn kernel(this: &Tensor, other: Scalar) -> Result<Tensor> {
-        this.mul_scalar(other)
+    fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.mul_scalar_(other),
+
+            _ => this.mul_scalar(other),
+        }
     }
 }
 
 /// Alias of [`div`](super::div).
 #[op("divide.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out = "out", composite)]
 mod divide {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.div(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.div_(other),
+            Out::Into([t, ..]) => this.div_out(other, t),
+            _ => this.div(other),
+        }
     }
 }
 
 /// Alias of [`div_scalar`](super::div_scalar).
 #[op("divide.Scalar(Tensor self, Scalar other) -> Tensor", inplace, composite)]
 mod divide_scalar {
-    fn kernel(this: &Tensor, other: Scalar) -> Result<Tensor> {
-        this.div_scalar(other)
+    fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.div_scalar_(other),
+
+            _ => this.div_scalar(other),
+        }
     }
 }
 
 /// Alias of [`div`](super::div).
 #[op("true_divide.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out = "out", composite)]
 mod true_divide {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.div(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.div_(other),
+            Out::Into([t, ..]) => this.div_out(other, t),
+            _ => this.div(other),
+        }
     }
 }
 
 /// Alias of [`div_scalar`](super::div_scalar).
 #[op("true_divide.Scalar(Tensor self, Scalar other) -> Tensor", inplace, composite)]
 mod true_divide_scalar {
-    fn kernel(this: &Tensor, other: Scalar) -> Result<Tensor> {
-        this.div_scalar(other)
+    fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.div_scalar_(other),
+
+            _ => this.div_scalar(other),
+        }
     }
 }
 
@@ -296,16 +360,24 @@ mod true_divide_scalar {
     composite
 )]
 mod divide_tensor_mode {
-    fn kernel(this: &Tensor, other: &Tensor, rounding_mode: Option<&str>) -> Result<Tensor> {
-        this.div_tensor_mode(other, rounding_mode)
+    fn kernel(this: &Tensor, other: &Tensor, rounding_mode: Option<&str>, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.div_tensor_mode_(other, rounding_mode),
+            Out::Into([t, ..]) => this.div_tensor_mode_out(other, rounding_mode, t),
+            _ => this.div_tensor_mode(other, rounding_mode),
+        }
     }
 }
 
 /// Alias of [`div_scalar_mode`](super::div_scalar_mode).
 #[op("divide.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor", inplace, composite)]
 mod divide_scalar_mode {
-    fn kernel(this: &Tensor, other: Scalar, rounding_mode: Option<&str>) -> Result<Tensor> {
-        this.div_scalar_mode(other, rounding_mode)
+    fn kernel(this: &Tensor, other: Scalar, rounding_mode: Option<&str>, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.div_scalar_mode_(other, rounding_mode),
+
+            _ => this.div_scalar_mode(other, rounding_mode),
+        }
     }
 }
 
@@ -333,80 +405,120 @@ mod subtract_scalar {
 /// Alias of [`lt`](super::lt).
 #[op("less.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, composite)]
 mod less {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.lt(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.lt_(other),
+            Out::Into([t, ..]) => this.lt_out(other, t),
+            _ => this.lt(other),
+        }
     }
 }
 
 /// Alias of [`lt_scalar`](super::lt_scalar).
 #[op("less.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, composite)]
 mod less_scalar {
-    fn kernel(this: &Tensor, other: Scalar) -> Result<Tensor> {
-        this.lt_scalar(other)
+    fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.lt_scalar_(other),
+            Out::Into([t, ..]) => this.lt_scalar_out(other, t),
+            _ => this.lt_scalar(other),
+        }
     }
 }
 
 /// Alias of [`le`](super::le).
 #[op("less_equal.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, composite)]
 mod less_equal {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.le(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.le_(other),
+            Out::Into([t, ..]) => this.le_out(other, t),
+            _ => this.le(other),
+        }
     }
 }
 
 /// Alias of [`le_scalar`](super::le_scalar).
 #[op("less_equal.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, composite)]
 mod less_equal_scalar {
-    fn kernel(this: &Tensor, other: Scalar) -> Result<Tensor> {
-        this.le_scalar(other)
+    fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.le_scalar_(other),
+            Out::Into([t, ..]) => this.le_scalar_out(other, t),
+            _ => this.le_scalar(other),
+        }
     }
 }
 
 /// Alias of [`gt`](super::gt).
 #[op("greater.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, composite)]
 mod greater {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.gt(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.gt_(other),
+            Out::Into([t, ..]) => this.gt_out(other, t),
+            _ => this.gt(other),
+        }
     }
 }
 
 /// Alias of [`gt_scalar`](super::gt_scalar).
 #[op("greater.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, composite)]
 mod greater_scalar {
-    fn kernel(this: &Tensor, other: Scalar) -> Result<Tensor> {
-        this.gt_scalar(other)
+    fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.gt_scalar_(other),
+            Out::Into([t, ..]) => this.gt_scalar_out(other, t),
+            _ => this.gt_scalar(other),
+        }
     }
 }
 
 /// Alias of [`ge`](super::ge).
 #[op("greater_equal.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, composite)]
 mod greater_equal {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.ge(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.ge_(other),
+            Out::Into([t, ..]) => this.ge_out(other, t),
+            _ => this.ge(other),
+        }
     }
 }
 
 /// Alias of [`ge_scalar`](super::ge_scalar).
 #[op("greater_equal.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, composite)]
 mod greater_equal_scalar {
-    fn kernel(this: &Tensor, other: Scalar) -> Result<Tensor> {
-        this.ge_scalar(other)
+    fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.ge_scalar_(other),
+            Out::Into([t, ..]) => this.ge_scalar_out(other, t),
+            _ => this.ge_scalar(other),
+        }
     }
 }
 
 /// Alias of [`ne`](super::ne).
 #[op("not_equal.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, composite)]
 mod not_equal {
-    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.ne(other)
+    fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.ne_(other),
+            Out::Into([t, ..]) => this.ne_out(other, t),
+            _ => this.ne(other),
+        }
     }
 }
 
 /// Alias of [`ne_scalar`](super::ne_scalar).
 #[op("not_equal.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, composite)]
 mod not_equal_scalar {
-    fn kernel(this: &Tensor, other: Scalar) -> Result<Tensor> {
-        this.ne_scalar(other)
+    fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
+        match out {
+            Out::Inplace(_) => this.ne_scalar_(other),
+            Out::Into([t, ..]) => this.ne_scalar_out(other, t),
+            _ => this.ne_scalar(other),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use cresset_kernels::pointwise::{Compare, Test};
 use cresset_macros::op;
 
+use super::unary::zero_grad;
 use crate::op::{OpDef, Out};
 use crate::{Result, Scalar, Tensor, bail, op_list, pointwise};
 
@@ -34,88 +35,77 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 ];
 
 /// Whether elements are equal, one by one.
-#[op(
-    "eq.Tensor(Tensor self, Tensor other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise, core),
-    no_grad = "comparisons are not differentiable",
-    onnx = "Equal"
-)]
+#[op("eq.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Equal")]
 mod eq {
     pub(super) fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::Eq, "eq_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements equal a number.
-#[op(
-    "eq.Scalar(Tensor self, Scalar other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "comparisons are not differentiable"
-)]
+#[op("eq.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, tags(pointwise))]
 mod eq_scalar {
     fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
         eq::kernel(this, &Tensor::wrapped(other)?, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements differ, one by one.
-#[op(
-    "ne.Tensor(Tensor self, Tensor other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise, core),
-    no_grad = "comparisons are not differentiable"
-)]
+#[op("ne.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, tags(pointwise, core))]
 mod ne {
     pub(super) fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::Ne, "ne_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements differ from a number.
-#[op(
-    "ne.Scalar(Tensor self, Scalar other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "comparisons are not differentiable"
-)]
+#[op("ne.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, tags(pointwise))]
 mod ne_scalar {
     fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
         ne::kernel(this, &Tensor::wrapped(other)?, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements of `self` are smaller, one by one.
-#[op(
-    "lt.Tensor(Tensor self, Tensor other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise, core),
-    no_grad = "comparisons are not differentiable",
-    onnx = "Less"
-)]
+#[op("lt.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Less")]
 mod lt {
     pub(super) fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::Lt, "lt_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements of `self` are smaller than a number.
-#[op(
-    "lt.Scalar(Tensor self, Scalar other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "comparisons are not differentiable"
-)]
+#[op("lt.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, tags(pointwise))]
 mod lt_scalar {
     fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
         lt::kernel(this, &Tensor::wrapped(other)?, out)
+    }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
     }
 }
 
@@ -125,55 +115,53 @@ mod lt_scalar {
     inplace,
     out,
     tags(pointwise, core),
-    no_grad = "comparisons are not differentiable",
     onnx = "LessOrEqual"
 )]
 mod le {
     pub(super) fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::Le, "le_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements of `self` are not larger than a number.
-#[op(
-    "le.Scalar(Tensor self, Scalar other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "comparisons are not differentiable"
-)]
+#[op("le.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, tags(pointwise))]
 mod le_scalar {
     fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
         le::kernel(this, &Tensor::wrapped(other)?, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements of `self` are larger, one by one.
-#[op(
-    "gt.Tensor(Tensor self, Tensor other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise, core),
-    no_grad = "comparisons are not differentiable",
-    onnx = "Greater"
-)]
+#[op("gt.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Greater")]
 mod gt {
     pub(super) fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::Gt, "gt_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements of `self` are larger than a number.
-#[op(
-    "gt.Scalar(Tensor self, Scalar other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "comparisons are not differentiable"
-)]
+#[op("gt.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, tags(pointwise))]
 mod gt_scalar {
     fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
         gt::kernel(this, &Tensor::wrapped(other)?, out)
+    }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
     }
 }
 
@@ -183,76 +171,85 @@ mod gt_scalar {
     inplace,
     out,
     tags(pointwise, core),
-    no_grad = "comparisons are not differentiable",
     onnx = "GreaterOrEqual"
 )]
 mod ge {
     pub(super) fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::Ge, "ge_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements of `self` are not smaller than a number.
-#[op(
-    "ge.Scalar(Tensor self, Scalar other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "comparisons are not differentiable"
-)]
+#[op("ge.Scalar(Tensor self, Scalar other) -> Tensor", inplace, out, tags(pointwise))]
 mod ge_scalar {
     fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
         ge::kernel(this, &Tensor::wrapped(other)?, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether both elements are not zero.
-#[op(
-    "logical_and(Tensor self, Tensor other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "logical operators are not differentiable"
-)]
+#[op("logical_and(Tensor self, Tensor other) -> Tensor", inplace, out, tags(pointwise))]
 mod logical_and {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::LogicalAnd, "logical_and_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        // Reached by the in-place form only, which PyTorch leaves out of the graph.
+        Ok(g.clone())
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether one of the elements is not zero.
-#[op(
-    "logical_or(Tensor self, Tensor other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "logical operators are not differentiable"
-)]
+#[op("logical_or(Tensor self, Tensor other) -> Tensor", inplace, out, tags(pointwise))]
 mod logical_or {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::LogicalOr, "logical_or_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        // Reached by the in-place form only, which PyTorch leaves out of the graph.
+        Ok(g.clone())
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether exactly one of the elements is not zero.
-#[op(
-    "logical_xor(Tensor self, Tensor other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "logical operators are not differentiable"
-)]
+#[op("logical_xor(Tensor self, Tensor other) -> Tensor", inplace, out, tags(pointwise))]
 mod logical_xor {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::compare(Compare::LogicalXor, "logical_xor_cpu", this, other, out)
     }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        // Reached by the in-place form only, which PyTorch leaves out of the graph.
+        Ok(g.clone())
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
+    }
 }
 
 /// Whether elements are zero.
-#[op("logical_not(Tensor self) -> Tensor", inplace, out, tags(pointwise), no_grad = "the answers are bool")]
+#[op("logical_not(Tensor self) -> Tensor", inplace, out, tags(pointwise))]
 mod logical_not {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::test(Test::LogicalNot, "logical_not_cpu", this, out)
+    }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        // Reached by the in-place form only, which PyTorch leaves out of the graph.
+        Ok(g.clone())
     }
 }
 

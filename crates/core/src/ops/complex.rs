@@ -49,14 +49,11 @@ mod imag {
     }
 }
 
-/// Complex conjugate.
-#[op("conj_physical(Tensor self) -> Tensor", inplace, out, tags(pointwise))]
+/// Complex conjugate; a real tensor itself.
+#[op("conj_physical(Tensor self) -> Tensor", inplace, out, composite)]
 mod conj_physical {
-    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
-        pointwise::unary(Unary::Conj, "conj_cpu", this, out)
-    }
-    fn grad_this(g: &Tensor) -> Result<Tensor> {
-        g.conj()
+    fn kernel(this: &Tensor) -> Result<Tensor> {
+        if this.is_complex() { _conj_physical(this) } else { Ok(this.clone()) }
     }
 }
 
@@ -64,7 +61,7 @@ mod conj_physical {
 #[op("conj(Tensor(a) self) -> Tensor(a)", composite)]
 mod conj {
     fn kernel(this: &Tensor) -> Result<Tensor> {
-        if this.is_complex() { this.conj_physical() } else { Ok(this.clone()) }
+        this.conj_physical()
     }
 }
 
@@ -92,11 +89,14 @@ mod _conj {
     }
 }
 
-/// Complex conjugate, as [`conj_physical`].
-#[op("_conj_physical(Tensor self) -> Tensor", composite, no_method)]
+/// Complex conjugate with storage of its own.
+#[op("_conj_physical(Tensor self) -> Tensor", tags(pointwise), no_method)]
 mod _conj_physical {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.conj_physical()
+    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        pointwise::unary(Unary::Conj, "conj_cpu", this, out)
+    }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        g.conj()
     }
 }
 

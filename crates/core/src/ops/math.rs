@@ -150,16 +150,16 @@ mod logaddexp2 {
 }
 
 /// Next representable number from `self` towards `other`.
-#[op(
-    "nextafter(Tensor self, Tensor other) -> Tensor",
-    inplace,
-    out,
-    tags(pointwise),
-    no_grad = "nextafter is not differentiable"
-)]
+#[op("nextafter(Tensor self, Tensor other) -> Tensor", inplace, out, tags(pointwise))]
 mod nextafter {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::binary(Binary::Nextafter, "nextafter_cpu", this, other, out)
+    }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        Ok(g.clone())
+    }
+    fn grad_other(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
     }
 }
 

@@ -87,7 +87,7 @@ mod pow_scalar_self {
 #[op("pow_.Tensor(Tensor(a!) self, Tensor exponent) -> Tensor(a!)", composite)]
 mod pow_ {
     fn kernel(this: &Tensor, exponent: &Tensor) -> Result<Tensor> {
-        write(this, &this.pow(exponent)?)
+        write(this, &before(this)?.pow(exponent)?)
     }
 }
 
@@ -95,7 +95,7 @@ mod pow_ {
 #[op("pow_.Scalar(Tensor(a!) self, Scalar exponent) -> Tensor(a!)", composite)]
 mod pow_scalar_ {
     fn kernel(this: &Tensor, exponent: Scalar) -> Result<Tensor> {
-        write(this, &this.pow_scalar(exponent)?)
+        write(this, &before(this)?.pow_scalar(exponent)?)
     }
 }
 
@@ -130,7 +130,7 @@ mod float_power_scalar_self {
 mod float_power_ {
     fn kernel(this: &Tensor, exponent: &Tensor) -> Result<Tensor> {
         check_double(this, double(this.is_complex() || exponent.is_complex()))?;
-        write(this, &this.float_power(exponent)?)
+        write(this, &before(this)?.float_power(exponent)?)
     }
 }
 
@@ -139,7 +139,7 @@ mod float_power_ {
 mod float_power_scalar_ {
     fn kernel(this: &Tensor, exponent: Scalar) -> Result<Tensor> {
         check_double(this, double(this.is_complex() || exponent.is_complex()))?;
-        write(this, &this.float_power_scalar(exponent)?)
+        write(this, &before(this)?.float_power_scalar(exponent)?)
     }
 }
 
@@ -191,4 +191,9 @@ fn check_double(base: &Tensor, dtype: DType) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A tensor as it is before it is overwritten: a copy if its value is needed for gradients.
+fn before(t: &Tensor) -> Result<Tensor> {
+    if crate::autograd::records(t.requires_grad()) { t.clone_tensor() } else { Ok(t.clone()) }
 }

@@ -259,10 +259,10 @@ mod clamp_min_tensor {
         pointwise::binary(Binary::Maximum, "clamp_min_cpu", this, min, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, min: &Tensor) -> Result<Tensor> {
-        keep(g, &this.ge(min)?)
+        g.masked_fill(&this.lt(min)?, 0)
     }
     fn grad_min(g: &Tensor, this: &Tensor, min: &Tensor) -> Result<Tensor> {
-        keep(g, &this.lt(min)?)
+        g.masked_fill(&this.ge(min)?, 0)
     }
 }
 
@@ -284,10 +284,10 @@ mod clamp_max_tensor {
         pointwise::binary(Binary::Minimum, "clamp_max_cpu", this, max, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, max: &Tensor) -> Result<Tensor> {
-        keep(g, &this.le(max)?)
+        g.masked_fill(&this.gt(max)?, 0)
     }
     fn grad_max(g: &Tensor, this: &Tensor, max: &Tensor) -> Result<Tensor> {
-        keep(g, &this.gt(max)?)
+        g.masked_fill(&this.le(max)?, 0)
     }
 }
 
@@ -308,14 +308,14 @@ pub(super) mod clamp_tensor {
         }
     }
     fn grad_this(g: &Tensor, this: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<Tensor> {
-        let mut inside = this.eq(this)?.logical_or(&this.isnan()?)?;
+        let mut grad = g.clone();
         if let Some(min) = min {
-            inside = inside.logical_and(&this.ge(min)?)?;
+            grad = grad.masked_fill(&this.lt(min)?, 0)?;
         }
-        if let Some(max) = max {
-            inside = inside.logical_and(&this.le(max)?)?;
+        match max {
+            Some(max) => grad.masked_fill(&this.gt(max)?, 0),
+            None => Ok(grad),
         }
-        keep(g, &inside)
     }
     fn grad_min(
         g: &Tensor,

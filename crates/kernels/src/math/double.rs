@@ -5,8 +5,20 @@ use super::{Real, forward, shared};
 #[allow(clippy::eq_op)]
 impl Real for f64 {
     shared!(f64);
-    forward!(f64: exp, exp2, ln, log2, log10, tan, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh);
+    forward!(f64: exp, exp2, ln, log2, log10, tan, asin, acos, atan, sinh, cosh, tanh);
 
+    #[inline]
+    fn asinh(self) -> f64 {
+        libm::asinh(self)
+    }
+    #[inline]
+    fn acosh(self) -> f64 {
+        libm::acosh(self)
+    }
+    #[inline]
+    fn atanh(self) -> f64 {
+        libm::atanh(self)
+    }
     #[inline]
     fn expm1(self) -> f64 {
         self.exp_m1()

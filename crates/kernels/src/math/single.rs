@@ -216,8 +216,8 @@ macro_rules! through_f64 {
 #[allow(clippy::eq_op)]
 impl Real for f32 {
     shared!(f32);
-    forward!(f32: tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh);
-    through_f64!(erfc, lgamma, sin_far, cos_far);
+    forward!(f32: tan, asin, acos, atan, sinh, cosh);
+    through_f64!(asinh, acosh, atanh, erfc, lgamma, sin_far, cos_far);
 
     #[inline(always)]
     fn exp(self) -> f32 {

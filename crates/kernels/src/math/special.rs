@@ -59,11 +59,6 @@ pub fn digamma(mut x: f64) -> f64 {
     result + x.ln() - 0.5 / x - z * horner(z, &SERIES)
 }
 
-/// `sin(pi x) / (pi x)`.
-pub fn sinc(x: f64) -> f64 {
-    if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
-}
-
 /// Hurwitz' zeta function: the sum of `(q + k)^-x` over `k >= 0`, by Euler and Maclaurin's formula (Cephes).
 pub fn zeta(x: f64, q: f64) -> f64 {
     // (2k)! / B2k, the coefficients of the tail.

@@ -172,7 +172,7 @@ fn real<T: Real>(op: Unary, out: &mut [MaybeUninit<T>], a: &[T]) -> Result<(), U
         Unary::Erfinv => call1(out, a, |x| T::real(special::erfinv(x.wide()))),
         Unary::Lgamma => call1(out, a, T::lgamma),
         Unary::Digamma => call1(out, a, |x| T::real(special::digamma(x.wide()))),
-        Unary::Sinc => call1(out, a, |x| T::real(special::sinc(x.wide()))),
+        Unary::Sinc => call1(out, a, sinc),
         Unary::Conj => each!(|x| x),
         Unary::Angle => each!(pi = std::f64::consts::PI; |x| angle(x, pi)),
         Unary::Clamp { low, high } => each!(low = low, high = high; |x| clamp(x, low, high)),
@@ -182,6 +182,13 @@ fn real<T: Real>(op: Unary, out: &mut [MaybeUninit<T>], a: &[T]) -> Result<(), U
         _ => return Err(Unsupported),
     }
     Ok(())
+}
+
+/// `sin(pi x) / (pi x)`.
+fn sinc<T: Real>(x: T) -> T {
+    let angle = T::real(std::f64::consts::PI) * x;
+    let sine = if angle.is_far() { angle.sin_far() } else { angle.sin_near() };
+    if x == T::ZERO { T::ONE } else { sine / angle }
 }
 
 #[inline(always)]
@@ -245,8 +252,9 @@ fn logit<T: Real>(out: &mut [MaybeUninit<T>], a: &[T], eps: f64) {
     let (low, high) =
         if eps < 0.0 { (-T::INFINITY, T::INFINITY) } else { (T::real(eps), T::ONE - T::real(eps)) };
     map1!(T: Real => T; out, a, (low = low, high = high), |x| {
-        let x = clamp(x, low, high);
-        (x / (T::ONE - x)).ln()
+        let y = if x > high { high } else { x };
+        let y = if x < low { low } else { y };
+        (y / (T::ONE - y)).ln()
     });
 }
 
