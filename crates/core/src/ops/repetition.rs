@@ -95,6 +95,10 @@ mod _chunk_cat {
         ensure!(!tensors.is_empty(), "_chunk_cat expects a non-empty input tensor list");
         ensure!(num_chunks >= 1, "_chunk_cat expects positive num_chunks");
         let first = &tensors[0];
+        ensure!(
+            dim >= 0 || tensors.iter().all(|t| t.dim() == first.dim()),
+            "_chunk_cat expects non-negative dim when input tensors have different ndims"
+        );
         let d = wrap_dim(dim, first.dim())?;
         let part = |t: &Tensor| {
             ensure!(t.numel() > 0, "_chunk_cat expects non-empty tensor");

@@ -2,12 +2,9 @@
 
 use super::view_layout as plan;
 use super::*;
-use crate::autograd::Meta;
 use crate::layout::{Dims, wrap_dim};
 use crate::op::OpDef;
 use crate::{DType, MemoryFormat, Result, Tensor, bail, ensure, op_list};
-use cresset_kernels::reduce::{Reduce, reduce};
-use cresset_kernels::strided::Operand;
 use cresset_macros::op;
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -535,28 +532,20 @@ mod atleast_3d_sequence {
 }
 
 /// Sums the dimensions that a broadcast from `size` would have added or repeated.
-#[op("sum_to_size(Tensor self, SymInt[] size) -> Tensor")]
+#[op("sum_to_size(Tensor self, SymInt[] size) -> Tensor", composite)]
 mod sum_to_size {
     fn kernel(this: &Tensor, size: &[i64]) -> Result<Tensor> {
         let sizes = this.sizes();
-        let missing = match sizes.len().checked_sub(size.len()) {
+        if sizes.as_slice() == size {
+            return views::alias::call(this);
+        }
+        let added = match sizes.len().checked_sub(size.len()) {
             Some(n) if (n..sizes.len()).all(|d| size[d - n] == sizes[d] || size[d - n] == 1) => n,
             _ => bail!("size {{{size:?}}} is not expandable to size {{{:?}}}.", sizes.as_slice()),
         };
-        let out = Tensor::empty_of(size, this.dtype(), this.device())?;
-        let mask: Vec<bool> =
-            (0..sizes.len()).map(|d| d < missing || (size[d - missing] == 1 && sizes[d] != 1)).collect();
-        let (o, x) = (out.raw(), this.raw());
-        let mut strides = crate::layout::Dims::from_elem(0, missing);
-        strides.extend_from_slice(&o.layout.strides);
-        crate::storage::access([&o], [&x], |[o], [x]| {
-            let output = Operand { strides: &strides, ..o.operand() };
-            // SAFETY: both are locked; the output has the input's sizes with the masked ones 1.
-            unsafe { reduce(Reduce::Sum, x.sizes, &mask, x.operand(), output) }
-        });
-        Ok(out)
-    }
-    fn grad_this(g: &Tensor, this: &Meta) -> Result<Tensor> {
-        g.expand(this.sizes())
+        let repeated = |d: &usize| *d < added || (size[*d - added] == 1 && sizes[*d] != 1);
+        let dims: Vec<i64> = (0..sizes.len()).filter(repeated).map(|d| d as i64).collect();
+        let sum = if dims.is_empty() { this.clone() } else { sum_dim::call(this, Some(&dims), true, None)? };
+        if added == 0 { Ok(sum) } else { sum.view(size) }
     }
 }
