@@ -370,3 +370,26 @@ impl From<&crate::layout::Dims> for IntList {
         IntList(x.clone())
     }
 }
+
+/// A list of integers or none: what [`IntList`] takes, or an `Option` of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptIntList(Option<IntList>);
+
+impl OptIntList {
+    /// The list, if there is one.
+    pub fn as_deref(&self) -> Option<&[i64]> {
+        self.0.as_deref()
+    }
+}
+
+impl From<Option<&[i64]>> for OptIntList {
+    fn from(x: Option<&[i64]>) -> Self {
+        OptIntList(x.map(IntList::from))
+    }
+}
+
+impl<T: Into<IntList>> From<T> for OptIntList {
+    fn from(x: T) -> Self {
+        OptIntList(Some(x.into()))
+    }
+}

@@ -2,5 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub use cresset_core::*;
+/// Files: PyTorch's checkpoints and safetensors.
+pub use cresset_io as io;
+/// Layers, losses, initialisation.
+pub use cresset_nn as nn;
+/// Optimizers and learning-rate schedules.
+pub use cresset_optim as optim;
 
 pub mod prelude;
+
+/// The cheat sheet: compiled and run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../CHEATSHEET.md")]
+pub struct CheatSheet;

@@ -199,7 +199,13 @@ pub unsafe fn contains_zero(sizes: &[i64], a: Operand) -> bool {
             let count = truth.len().min(n - start);
             // SAFETY: the caller vouches for the run; the buffer holds `count` elements.
             unsafe {
-                convert(truth.as_mut_ptr().cast(), 1, src.wrapping_offset(start as isize * stride), stride, count);
+                convert(
+                    truth.as_mut_ptr().cast(),
+                    1,
+                    src.wrapping_offset(start as isize * stride),
+                    stride,
+                    count,
+                );
             }
             if truth[..count].contains(&false) {
                 found.store(true, Ordering::Relaxed);

@@ -98,6 +98,11 @@ pub fn public_parameter(name: &Ident, ty: Ty, kernel: &syn::Type) -> (TokenStrea
             quote!(let #name: crate::value::IntList = #name.into();),
             quote!(&#name),
         ),
+        (Base::Int, Form::OptionalList) => (
+            quote!(impl Into<crate::value::OptIntList>),
+            quote!(let #name: crate::value::OptIntList = #name.into();),
+            quote!(#name.as_deref()),
+        ),
         _ => (quote!(#kernel), quote!(), quote!(#name)),
     }
 }
