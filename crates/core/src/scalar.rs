@@ -137,6 +137,19 @@ pub(crate) fn cpp_name(dtype: DType) -> &'static str {
     }
 }
 
+/// The C++ name of a dtype's elements, as PyTorch's texts have it where they show a `TypeMeta`.
+pub(crate) fn type_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::U8 => "unsigned char",
+        DType::I8 => "signed char",
+        DType::I16 => "short int",
+        DType::I64 => "long int",
+        DType::F16 => "c10::Half",
+        DType::BF16 => "c10::BFloat16",
+        other => cpp_name(other),
+    }
+}
+
 /// What `cvttsd2si` gives: out-of-range and NaN become the smallest integer.
 fn float_to_i64(x: f64) -> i64 {
     if x >= -9223372036854775808.0 && x < 9223372036854775808.0 { x as i64 } else { i64::MIN }

@@ -4,7 +4,7 @@ use cresset_macros::op;
 
 use crate::op::{OpDef, Out};
 use crate::product::{Product, column, transposed};
-use crate::scalar::cpp_name;
+use crate::scalar::type_name;
 use crate::storage::View;
 use crate::{DType, Result, Scalar, Tensor, bail, copy, op_list};
 
@@ -106,9 +106,9 @@ mod baddbmm {
         if this.dtype() != batch1.dtype() || this.dtype() != batch2.dtype() {
             bail!(
                 "Input dtypes must be the same, got: input {}, batch1: {}, batch2: {}",
-                cpp_name(this.dtype()),
-                cpp_name(batch1.dtype()),
-                cpp_name(batch2.dtype())
+                type_name(this.dtype()),
+                type_name(batch1.dtype()),
+                type_name(batch2.dtype())
             );
         }
         check_supported("baddbmm", this.dtype())?;
@@ -325,7 +325,7 @@ fn place(out: Out, sizes: &[i64], like: &Tensor) -> Result<Tensor> {
         Out::Into(list) => {
             let t = &list[0];
             if t.dtype() != like.dtype() {
-                let (want, got) = (cpp_name(like.dtype()), cpp_name(t.dtype()));
+                let (want, got) = (type_name(like.dtype()), type_name(t.dtype()));
                 bail!("Expected out tensor to have dtype {want}, but got {got} instead");
             }
             copy::resize_output(t, sizes)?;
@@ -364,8 +364,8 @@ fn check_same(a: &Tensor, b: &Tensor) -> Result<()> {
     if a.dtype() != b.dtype() {
         bail!(
             "expected m1 and m2 to have the same dtype, but got: {} != {}",
-            cpp_name(a.dtype()),
-            cpp_name(b.dtype())
+            type_name(a.dtype()),
+            type_name(b.dtype())
         );
     }
     Ok(())

@@ -12,6 +12,10 @@ mod binary;
 mod bitwise;
 mod compare;
 mod complex;
+mod conv;
+mod conv_compute;
+mod conv_nd;
+mod conv_shape;
 mod convert;
 mod create;
 mod dropout;
@@ -67,6 +71,8 @@ pub use binary::*;
 pub use bitwise::*;
 pub use compare::*;
 pub use complex::*;
+pub use conv::*;
+pub use conv_nd::*;
 pub use convert::*;
 pub use create::*;
 pub use dropout::*;
@@ -124,6 +130,8 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     bitwise::OPS,
     compare::OPS,
     complex::OPS,
+    conv::OPS,
+    conv_nd::OPS,
     convert::OPS,
     create::OPS,
     dropout::OPS,

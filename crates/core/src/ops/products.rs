@@ -310,7 +310,7 @@ fn check_chain(tensors: &[Tensor]) -> Result<()> {
             bail!("multi_dot(): tensor {i} must be 2D but got {}D", t.dim());
         }
         if t.dtype() != tensors[0].dtype() {
-            let name = crate::scalar::cpp_name;
+            let name = crate::scalar::type_name;
             let (a, b) = (name(tensors[0].dtype()), name(t.dtype()));
             bail!(
                 "multi_dot(): all tensors must have be the same dtype but tensor 0 is {a} and tensor {i} {b}"

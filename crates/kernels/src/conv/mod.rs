@@ -8,10 +8,13 @@
 
 mod axis;
 mod depthwise;
+mod general;
 mod patches;
 #[cfg(test)]
 mod tests;
 mod weight_grad;
+
+pub use general::Term;
 
 use crate::gemm::{Bias, Gemm, Real, Strided};
 use axis::{Axis, Field};

@@ -64,6 +64,12 @@ fn check(c: Conv) {
     let mut a = vec![9.0; o];
     c.forward(&single(&input), &single(&weight), Some(&single(&bias)), &mut a);
     assert!(a == single(&out), "forward in f32 of {c:?}");
+    let ints = |x: &[f64]| -> Vec<i64> { x.iter().map(|x| *x as i64).collect() };
+    let (mut a, mut b, mut d) = (vec![9; o], vec![9; i], vec![9; w]);
+    c.forward_general(&ints(&input), &ints(&weight), Some(&ints(&bias)), &mut a);
+    c.backward_input_general(&ints(&grad), &ints(&weight), None, &mut b);
+    c.backward_weight_general(&ints(&grad), &ints(&input), &mut d);
+    assert!(a == ints(&out) && b == ints(&d_input) && d == ints(&d_weight), "in i64 of {c:?}");
 }
 
 const ONE: [usize; 3] = [1; 3];
