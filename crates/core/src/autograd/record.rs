@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use smallvec::SmallVec;
 
-use super::node::{Backward, Gradients, Node};
 use super::Edge;
+use super::node::{Backward, Gradients, Node};
 use crate::layout::Layout;
 use crate::op::{Autograd, Formula, Grad, Needs, OpDef, Variant};
 use crate::value::{Args, FromValue, Outputs, Value};

@@ -20,6 +20,7 @@ mod convert;
 mod create;
 mod dropout;
 mod einsum;
+mod embeddings;
 mod extreme;
 mod gated;
 mod image;
@@ -44,6 +45,7 @@ mod range;
 pub(crate) mod raw;
 mod reduce;
 mod reduce_at;
+mod reinterpret;
 mod repetition;
 mod sample;
 mod scan;
@@ -53,6 +55,7 @@ mod shape;
 mod softmax;
 mod sort;
 mod special;
+mod splitting;
 mod ternary;
 mod transcendental;
 mod unary;
@@ -77,6 +80,7 @@ pub use convert::*;
 pub use create::*;
 pub use dropout::*;
 pub use einsum::*;
+pub use embeddings::*;
 pub use extreme::*;
 pub use gated::*;
 pub use image::*;
@@ -100,6 +104,7 @@ pub use random_create::*;
 pub use range::*;
 pub use reduce::*;
 pub use reduce_at::*;
+pub use reinterpret::*;
 pub use repetition::*;
 pub use sample::*;
 pub use scan::*;
@@ -109,6 +114,7 @@ pub use shape::*;
 pub use softmax::*;
 pub use sort::*;
 pub use special::*;
+pub use splitting::*;
 pub use ternary::*;
 pub use transcendental::*;
 pub use unary::*;
@@ -136,6 +142,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     create::OPS,
     dropout::OPS,
     einsum::OPS,
+    embeddings::OPS,
     extreme::OPS,
     gated::OPS,
     image::OPS,
@@ -158,16 +165,18 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     random_create::OPS,
     range::OPS,
     reduce::OPS,
+    reduce_at::OPS,
+    reinterpret::OPS,
+    repetition::OPS,
     sample::OPS,
     scan::OPS,
-    reduce_at::OPS,
-    repetition::OPS,
     scattering::OPS,
     search::OPS,
     shape::OPS,
     softmax::OPS,
     sort::OPS,
     special::OPS,
+    splitting::OPS,
     ternary::OPS,
     transcendental::OPS,
     unary::OPS,
