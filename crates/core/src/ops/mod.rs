@@ -7,6 +7,7 @@ mod activation_grad;
 mod adaptive_pool;
 mod advanced;
 mod alias;
+mod attention;
 mod batch_norm;
 mod binary;
 mod bitwise;
@@ -69,6 +70,7 @@ pub use activation_grad::*;
 pub use adaptive_pool::*;
 pub use advanced::*;
 pub use alias::*;
+pub use attention::*;
 pub use batch_norm::*;
 pub use binary::*;
 pub use bitwise::*;
@@ -131,6 +133,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     adaptive_pool::OPS,
     advanced::OPS,
     alias::OPS,
+    attention::OPS,
     batch_norm::OPS,
     binary::OPS,
     bitwise::OPS,
