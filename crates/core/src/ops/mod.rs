@@ -49,6 +49,7 @@ mod reduce_at;
 mod reinterpret;
 mod repetition;
 mod sample;
+mod samples;
 mod scan;
 mod scattering;
 mod search;
@@ -109,6 +110,7 @@ pub use reduce_at::*;
 pub use reinterpret::*;
 pub use repetition::*;
 pub use sample::*;
+pub use samples::*;
 pub use scan::*;
 pub use scattering::*;
 pub use search::*;
@@ -173,6 +175,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     repetition::OPS,
     sample::OPS,
     scan::OPS,
+    samples::OPS,
     scattering::OPS,
     search::OPS,
     shape::OPS,

@@ -37,7 +37,11 @@ fn amounts(pad: &[i64], rank: usize) -> Vec<(i64, i64)> {
 mod constant_pad_nd {
     fn kernel(this: &Tensor, pad: &[i64], value: Scalar) -> Result<Tensor> {
         let rank = this.dim();
-        ensure!(pad.len() % 2 == 0, "Length of pad must be even but instead it equals {}", pad.len());
+        ensure!(
+            pad.len().is_multiple_of(2),
+            "Length of pad must be even but instead it equals {}",
+            pad.len()
+        );
         ensure!(
             pad.len() / 2 <= rank,
             "Length of pad should be no more than twice the number of dimensions of the input. Pad length is {} while the input has {rank} dimensions.",
@@ -90,7 +94,7 @@ fn shared_part(to: &Layout, from: &Layout, amounts: &[(i64, i64)]) -> Option<(La
 mod pad {
     fn kernel(this: &Tensor, pad: &[i64], mode: &str, value: Option<f64>) -> Result<Tensor> {
         let n = this.dim();
-        ensure!(pad.len() % 2 == 0, "Padding length must be divisible by 2");
+        ensure!(pad.len().is_multiple_of(2), "Padding length must be divisible by 2");
         ensure!(
             pad.len() <= 2 * n,
             "Padding length should be less than or equal to two times the input dimension but got padding length {} and input of dimension {n}",
@@ -124,7 +128,7 @@ mod _pad_circular {
     fn kernel(this: &Tensor, pad: &[i64]) -> Result<Tensor> {
         let rank = this.dim();
         ensure!(
-            pad.len() / 2 + 1 <= rank,
+            pad.len() / 2 < rank,
             "Invalid padding size, expected {} but got {}",
             2 * rank.saturating_sub(2),
             pad.len()

@@ -22,6 +22,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     result_type_scalar_scalar,
     _shape_as_tensor,
     equal,
+    promote_types,
 ];
 
 /// Whether the dtype is complex.
@@ -157,5 +158,13 @@ mod _shape_as_tensor {
 mod equal {
     fn kernel(this: &Tensor, other: &Tensor) -> Result<bool> {
         Ok(this.sizes() == other.sizes() && this.eq(other)?.to_vec::<bool>()?.iter().all(|same| *same))
+    }
+}
+
+/// The dtype that two dtypes promote to.
+#[op("promote_types(ScalarType type1, ScalarType type2) -> ScalarType", no_grad = "not a tensor")]
+mod promote_types {
+    fn kernel(type1: DType, type2: DType) -> Result<DType> {
+        Ok(crate::promotion::promote_types(type1, type2))
     }
 }

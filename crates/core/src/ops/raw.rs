@@ -333,12 +333,9 @@ pub(crate) fn embedding_backward(
     let (dst, grad, indices) = (out.raw(), grad.raw(), indices.raw());
     let bad = access([&dst], [&grad, &indices], |[dst], [grad, at]| {
         let n = at.sizes.iter().product::<i64>() as usize;
+        let start = if n == 0 { std::ptr::NonNull::dangling().as_ptr() } else { at.cast::<i64>() };
         // SAFETY: `n` locked contiguous indices.
-        let indices = if n == 0 {
-            &[]
-        } else {
-            unsafe { std::slice::from_raw_parts(at.cast::<i64>().cast_const(), n) }
-        };
+        let indices = unsafe { std::slice::from_raw_parts(start.cast_const(), n) };
         if let Some(bad) = indices.iter().find(|i| !(0..rows).contains(*i)) {
             return Some(*bad);
         }

@@ -42,7 +42,7 @@ mod view_as_complex {
             l.strides.iter().all(|s| s % 2 == 0),
             "Tensor must have a stride divisible by 2 for all but last dimension"
         );
-        ensure!(l.offset % 2 == 0, "Tensor must have a storage_offset divisible by 2");
+        ensure!(l.offset.is_multiple_of(2), "Tensor must have a storage_offset divisible by 2");
         l.strides.iter_mut().for_each(|s| *s /= 2);
         l.offset /= 2;
         this.alias_with_dtype(l, dtype.to_complex())

@@ -37,6 +37,8 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     unfold_copy,
     unbind_copy,
     split_with_sizes_copy,
+    unbind_copy_out,
+    split_with_sizes_copy_out,
 ];
 
 /// `src` at the place of a view in zeros of `sizes`.
@@ -431,5 +433,41 @@ mod unbind_copy {
 mod split_with_sizes_copy {
     fn kernel(this: &Tensor, split_sizes: &[i64], dim: i64) -> Result<Vec<Tensor>> {
         split_with_sizes::call(this, split_sizes, dim)?.into_iter().map(|t| copied(Ok(t))).collect()
+    }
+}
+
+/// Checks the number of given outputs and writes a copy of each view to its output.
+fn write_each(name: &str, views: &[Tensor], outs: &[Tensor]) -> Result<()> {
+    let (n, given) = (views.len(), outs.len());
+    ensure!(n == given, "{name} expected an out= argument of size {n}, got size {given}");
+    for (view, out) in views.iter().zip(outs) {
+        crate::copy::resize_output(out, &view.sizes())?;
+        raw::copy(out, view)?;
+        out.bump_version();
+    }
+    Ok(())
+}
+
+/// [`unbind_copy`] into given tensors.
+#[op(
+    "unbind_copy.int_out(Tensor self, int dim=0, *, Tensor(a!)[] out) -> ()",
+    no_grad = "writes to given tensors",
+    no_method
+)]
+mod unbind_copy_out {
+    fn kernel(this: &Tensor, dim: i64, out: &[Tensor]) -> Result<()> {
+        write_each("unbind_copy_int_out", &unbind::call(this, dim)?, out)
+    }
+}
+
+/// [`split_with_sizes_copy`] into given tensors.
+#[op(
+    "split_with_sizes_copy.out(Tensor self, SymInt[] split_sizes, int dim=0, *, Tensor(a!)[] out) -> ()",
+    no_grad = "writes to given tensors",
+    no_method
+)]
+mod split_with_sizes_copy_out {
+    fn kernel(this: &Tensor, split_sizes: &[i64], dim: i64, out: &[Tensor]) -> Result<()> {
+        write_each("split_with_sizes_copy_out()", &split_with_sizes::call(this, split_sizes, dim)?, out)
     }
 }
