@@ -11,7 +11,9 @@ pub mod compare;
 pub mod coverage;
 mod errors;
 pub mod grad;
+mod init;
 pub mod kit;
+mod modules;
 pub mod ops;
 mod optim;
 pub mod report;
@@ -36,6 +38,8 @@ pub struct Section {
 /// The parts of a kit that are replayed.
 pub static SECTIONS: &[Section] = &[
     Section { path: "ops/", run: ops::run },
+    Section { path: "modules/", run: modules::run },
+    Section { path: "init", run: init::run },
     Section { path: "optim/", run: optim::run },
     Section { path: "sched", run: sched::run },
     Section { path: "rng", run: rng::run },

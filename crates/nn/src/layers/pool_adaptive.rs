@@ -26,6 +26,12 @@ impl<const N: usize> From<[Option<i64>; N]> for OutputSize {
     }
 }
 
+impl From<Vec<Option<i64>>> for OutputSize {
+    fn from(sizes: Vec<Option<i64>>) -> Self {
+        OutputSize(sizes)
+    }
+}
+
 impl OutputSize {
     /// The sizes for an input whose last `dims` dimensions are pooled.
     fn of(&self, input: &Tensor, dims: usize) -> Result<Vec<i64>> {

@@ -1,0 +1,5 @@
+//! Modules as a user writes them.
+
+mod loading;
+mod modules;
+mod utils;

@@ -1,0 +1,279 @@
+//! From the kit's description of a module to the module.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use cresset_core::{Result as Computed, Tensor};
+use cresset_nn as nn;
+use cresset_nn::{Forward, Layer, Module};
+
+use super::describe::{Arguments, Description};
+use crate::kit::{Pack, Reason};
+
+/// A module with its call on a list of inputs.
+pub struct Subject {
+    pub module: Arc<dyn Module>,
+    pub forward: Box<dyn Fn(&[Tensor]) -> Computed<Vec<Tensor>>>,
+    /// Whether it overwrites its input.
+    pub inplace: bool,
+}
+
+/// Layers of one input, with the names of their positional arguments.
+macro_rules! layers {
+    ($($name:literal ($($argument:literal),*) |$a:ident| $make:expr;)*) => {
+        /// The classes that can be built.
+        pub const KNOWN: &[&str] = &[
+            "Sequential", "Bilinear", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "KLDivLoss", "SoftMarginLoss", "CrossEntropyLoss",
+            "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MarginRankingLoss", $($name),*
+        ];
+
+        fn layer(description: &Description, pack: &Pack) -> Result<Option<Arc<dyn Layer>>, Reason> {
+            match description.name() {
+                $($name => {
+                    let $a = description.arguments(&[$($argument),*], pack)?;
+                    let _ = &$a;
+                    Ok(Some(Arc::new($make)))
+                })*
+                _ => Ok(None),
+            }
+        }
+    };
+}
+
+fn text(e: cresset_core::Error) -> Reason {
+    format!("{e:?}")
+}
+
+layers! {
+    "Identity" () |_a| nn::Identity;
+    "Linear" ("in_features", "out_features", "bias") |a|
+        nn::Linear::with(a.int("in_features", 0), a.int("out_features", 0), |o| o.bias(a.flag("bias", true))).map_err(text)?;
+    "MaxPool1d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<1>(&a);
+    "MaxPool2d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<2>(&a);
+    "MaxPool3d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<3>(&a);
+    "AvgPool1d" ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad") |a| avg_pool::<1>(&a);
+    "AvgPool2d" ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override") |a| avg_pool::<2>(&a);
+    "AvgPool3d" ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override") |a| avg_pool::<3>(&a);
+    "AdaptiveAvgPool1d" ("output_size") |a| nn::AdaptiveAvgPool1d::new(a.output_size()?);
+    "AdaptiveAvgPool2d" ("output_size") |a| nn::AdaptiveAvgPool2d::new(a.output_size()?);
+    "AdaptiveAvgPool3d" ("output_size") |a| nn::AdaptiveAvgPool3d::new(a.output_size()?);
+    "AdaptiveMaxPool1d" ("output_size", "return_indices") |a| nn::AdaptiveMaxPool1d::new(a.output_size()?);
+    "AdaptiveMaxPool2d" ("output_size", "return_indices") |a| nn::AdaptiveMaxPool2d::new(a.output_size()?);
+    "AdaptiveMaxPool3d" ("output_size", "return_indices") |a| nn::AdaptiveMaxPool3d::new(a.output_size()?);
+    "BatchNorm1d" ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias") |a| batch_norm::<1>(&a)?;
+    "BatchNorm2d" ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias") |a| batch_norm::<2>(&a)?;
+    "BatchNorm3d" ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias") |a| batch_norm::<3>(&a)?;
+    "InstanceNorm1d" ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias") |a| instance_norm::<1>(&a)?;
+    "InstanceNorm2d" ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias") |a| instance_norm::<2>(&a)?;
+    "InstanceNorm3d" ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias") |a| instance_norm::<3>(&a)?;
+    "LayerNorm" ("normalized_shape", "eps", "elementwise_affine", "bias") |a| nn::LayerNorm::with(a.ints("normalized_shape", 0), |o| {
+        o.eps(a.float("eps", 1e-5)).elementwise_affine(a.flag("elementwise_affine", true)).bias(a.flag("bias", true))
+    }).map_err(text)?;
+    "RMSNorm" ("normalized_shape", "eps", "elementwise_affine") |a| nn::RMSNorm::with(a.ints("normalized_shape", 0), |o| {
+        o.eps(a.opt_float("eps", None)).elementwise_affine(a.flag("elementwise_affine", true))
+    }).map_err(text)?;
+    "GroupNorm" ("num_groups", "num_channels", "eps", "affine", "bias") |a| nn::GroupNorm::with(a.int("num_groups", 0), a.int("num_channels", 0), |o| {
+        o.eps(a.float("eps", 1e-5)).affine(a.flag("affine", true)).bias(a.flag("bias", true))
+    }).map_err(text)?;
+    "Dropout" ("p", "inplace") |a| { let d = nn::Dropout::new(a.float("p", 0.5)).map_err(text)?; if a.flag("inplace", false) { d.inplace() } else { d } };
+    "Dropout1d" ("p") |a| nn::Dropout1d::new(a.float("p", 0.5)).map_err(text)?;
+    "Dropout2d" ("p") |a| nn::Dropout2d::new(a.float("p", 0.5)).map_err(text)?;
+    "Dropout3d" ("p") |a| nn::Dropout3d::new(a.float("p", 0.5)).map_err(text)?;
+    "AlphaDropout" ("p") |a| nn::AlphaDropout::new(a.float("p", 0.5)).map_err(text)?;
+    "FeatureAlphaDropout" ("p") |a| nn::FeatureAlphaDropout::new(a.float("p", 0.5)).map_err(text)?;
+    "Flatten" ("start_dim", "end_dim") |a| nn::Flatten::of(a.int("start_dim", 1), a.int("end_dim", -1));
+    "Unflatten" ("dim", "unflattened_size") |a| nn::Unflatten::new(a.int("dim", 0), a.ints("unflattened_size", 0));
+    "Embedding" ("num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq") |a| nn::Embedding::with(a.int("num_embeddings", 0), a.int("embedding_dim", 0), |o| {
+        let o = o.padding_idx(a.opt_int("padding_idx")).max_norm(a.opt_float("max_norm", None));
+        o.norm_type(a.float("norm_type", 2.0)).scale_grad_by_freq(a.flag("scale_grad_by_freq", false))
+    }).map_err(text)?;
+    "Softmax" ("dim") |a| nn::Softmax::new(a.int("dim", 0));
+    "LogSoftmax" ("dim") |a| nn::LogSoftmax::new(a.int("dim", 0));
+    "Softmin" ("dim") |a| nn::Softmin::new(a.int("dim", 0));
+    "Softmax2d" () |_a| nn::Softmax2d;
+    "ReLU" ("inplace") |a| if a.flag("inplace", false) { nn::ReLU::inplace() } else { nn::ReLU::new() };
+    "ReLU6" () |_a| nn::ReLU6;
+    "Sigmoid" () |_a| nn::Sigmoid;
+    "Tanh" () |_a| nn::Tanh;
+    "SiLU" () |_a| nn::SiLU;
+    "Mish" () |_a| nn::Mish;
+    "SELU" () |_a| nn::SELU;
+    "LogSigmoid" () |_a| nn::LogSigmoid;
+    "Hardsigmoid" () |_a| nn::Hardsigmoid;
+    "Hardswish" () |_a| nn::Hardswish;
+    "Softsign" () |_a| nn::Softsign;
+    "Tanhshrink" () |_a| nn::Tanhshrink;
+    "ELU" ("alpha") |a| nn::ELU::new().alpha(a.number("alpha", 1.0));
+    "CELU" ("alpha") |a| nn::CELU::new().alpha(a.number("alpha", 1.0));
+    "LeakyReLU" ("negative_slope") |a| nn::LeakyReLU::new().negative_slope(a.number("negative_slope", 0.01));
+    "Softplus" ("beta", "threshold") |a| nn::Softplus::new().beta(a.number("beta", 1.0)).threshold(a.number("threshold", 20.0));
+    "Hardshrink" ("lambd") |a| nn::Hardshrink::new().lambd(a.number("lambd", 0.5));
+    "Softshrink" ("lambd") |a| nn::Softshrink::new().lambd(a.number("lambd", 0.5));
+    "Hardtanh" ("min_val", "max_val") |a| nn::Hardtanh::new().min_val(a.number("min_val", -1.0)).max_val(a.number("max_val", 1.0));
+    "Threshold" ("threshold", "value") |a| nn::Threshold::new().threshold(a.number("threshold", 0.0)).value(a.number("value", 0.0));
+    "GLU" ("dim") |a| nn::GLU::new().dim(a.int("dim", -1));
+    "GELU" ("approximate") |a| if a.word("approximate", "none") == "tanh" { nn::GELU::tanh() } else { nn::GELU::new() };
+    "PReLU" ("num_parameters", "init") |a| nn::PReLU::with(a.int("num_parameters", 1), a.float("init", 0.25)).map_err(text)?;
+    "ZeroPad1d" ("padding") |a| nn::ZeroPad1d::new(a.ints("padding", 0)).map_err(text)?;
+    "ZeroPad2d" ("padding") |a| nn::ZeroPad2d::new(a.ints("padding", 0)).map_err(text)?;
+    "ZeroPad3d" ("padding") |a| nn::ZeroPad3d::new(a.ints("padding", 0)).map_err(text)?;
+    "ReflectionPad1d" ("padding") |a| nn::ReflectionPad1d::new(a.ints("padding", 0)).map_err(text)?;
+    "ReflectionPad2d" ("padding") |a| nn::ReflectionPad2d::new(a.ints("padding", 0)).map_err(text)?;
+    "ReflectionPad3d" ("padding") |a| nn::ReflectionPad3d::new(a.ints("padding", 0)).map_err(text)?;
+    "ReplicationPad1d" ("padding") |a| nn::ReplicationPad1d::new(a.ints("padding", 0)).map_err(text)?;
+    "ReplicationPad2d" ("padding") |a| nn::ReplicationPad2d::new(a.ints("padding", 0)).map_err(text)?;
+    "ReplicationPad3d" ("padding") |a| nn::ReplicationPad3d::new(a.ints("padding", 0)).map_err(text)?;
+    "CircularPad1d" ("padding") |a| nn::CircularPad1d::new(a.ints("padding", 0)).map_err(text)?;
+    "CircularPad2d" ("padding") |a| nn::CircularPad2d::new(a.ints("padding", 0)).map_err(text)?;
+    "CircularPad3d" ("padding") |a| nn::CircularPad3d::new(a.ints("padding", 0)).map_err(text)?;
+    "ConstantPad1d" ("padding", "value") |a| nn::ConstantPad1d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
+    "ConstantPad2d" ("padding", "value") |a| nn::ConstantPad2d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
+    "ConstantPad3d" ("padding", "value") |a| nn::ConstantPad3d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
+}
+
+fn max_pool<const D: usize>(a: &Arguments<'_>) -> nn::MaxPool<D> {
+    nn::MaxPool::with(a.ints("kernel_size", 0), |o| {
+        let o = o.stride(a.opt_ints("stride")).padding(a.ints("padding", 0));
+        o.dilation(a.ints("dilation", 1)).ceil_mode(a.flag("ceil_mode", false))
+    })
+}
+
+fn avg_pool<const D: usize>(a: &Arguments<'_>) -> nn::AvgPool<D> {
+    nn::AvgPool::with(a.ints("kernel_size", 0), |o| {
+        let o = o.stride(a.opt_ints("stride")).padding(a.ints("padding", 0)).ceil_mode(a.flag("ceil_mode", false));
+        o.count_include_pad(a.flag("count_include_pad", true)).divisor_override(a.opt_int("divisor_override"))
+    })
+}
+
+fn batch_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::BatchNorm<D>, Reason> {
+    nn::BatchNorm::with(a.int("num_features", 0), |o| {
+        let o = o.eps(a.float("eps", 1e-5)).momentum(a.opt_float("momentum", Some(0.1))).affine(a.flag("affine", true));
+        o.track_running_stats(a.flag("track_running_stats", true)).bias(a.flag("bias", true))
+    })
+    .map_err(text)
+}
+
+fn instance_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::InstanceNorm<D>, Reason> {
+    nn::InstanceNorm::with(a.int("num_features", 0), |o| {
+        let o = o.eps(a.float("eps", 1e-5)).momentum(a.float("momentum", 0.1)).affine(a.flag("affine", false));
+        o.track_running_stats(a.flag("track_running_stats", false)).bias(a.flag("bias", true))
+    })
+    .map_err(text)
+}
+
+/// Builds the module.
+pub fn build(description: &Description, pack: &Pack) -> Result<Subject, Reason> {
+    if let Some(with_indices) = with_indices(description, pack)? {
+        return Ok(with_indices);
+    }
+    if description.name() == "Sequential" {
+        let mut layers = nn::Sequential::new();
+        for part in description.parts()? {
+            layers = layers.push(layer(&part, pack)?.ok_or_else(|| format!("no layer {}", part.name()))?);
+        }
+        return Ok(unary(Arc::new(layers), false));
+    }
+    match layer(description, pack)? {
+        Some(layer) => Ok(unary(layer, description.arguments(&["p", "inplace"], pack).is_ok_and(|a| a.flag("inplace", false)))),
+        None => binary(description, pack),
+    }
+}
+
+fn unary(layer: Arc<dyn Layer>, inplace: bool) -> Subject {
+    let module: Arc<dyn Module> = Arc::new(layer.clone());
+    Subject { module, forward: Box::new(move |inputs| Ok(vec![layer.forward(&inputs[0])?])), inplace }
+}
+
+fn multiple<M: Module + Debug + 'static>(module: M, forward: impl Fn(&M, &[Tensor]) -> Computed<Vec<Tensor>> + 'static) -> Subject {
+    let module = Arc::new(module);
+    Subject { module: module.clone(), forward: Box::new(move |inputs| forward(&module, inputs)), inplace: false }
+}
+
+/// Pooling layers that also return positions.
+fn with_indices(description: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
+    const POOL: [&str; 6] = ["kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"];
+    let pair = |(values, indices): (Tensor, Tensor)| vec![values, indices];
+    macro_rules! pools {
+        ($a:ident, $make:expr) => {
+            multiple($make, move |m, x| m.forward_with_indices(&x[0]).map(pair))
+        };
+    }
+    let name = description.name();
+    let Ok(a) = description.arguments(if name.starts_with('A') { &["output_size", "return_indices"] } else { &POOL }, pack) else {
+        return Ok(None);
+    };
+    if !a.flag("return_indices", false) {
+        return Ok(None);
+    }
+    Ok(Some(match name {
+        "MaxPool1d" => pools!(a, max_pool::<1>(&a)),
+        "MaxPool2d" => pools!(a, max_pool::<2>(&a)),
+        "MaxPool3d" => pools!(a, max_pool::<3>(&a)),
+        "AdaptiveMaxPool1d" => pools!(a, nn::AdaptiveMaxPool1d::new(a.output_size()?)),
+        "AdaptiveMaxPool2d" => pools!(a, nn::AdaptiveMaxPool2d::new(a.output_size()?)),
+        "AdaptiveMaxPool3d" => pools!(a, nn::AdaptiveMaxPool3d::new(a.output_size()?)),
+        _ => return Ok(None),
+    }))
+}
+
+/// Layers and losses of several inputs.
+fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+    macro_rules! loss {
+        ($make:expr) => {
+            multiple($make, |m, x| Ok(vec![m.forward(&x[0], &x[1])?]))
+        };
+    }
+    let args = |names: &[&str]| d.arguments(names, pack);
+    Ok(match d.name() {
+        "Bilinear" => {
+            let a = args(&["in1_features", "in2_features", "out_features", "bias"])?;
+            let (n1, n2, n) = (a.int("in1_features", 0), a.int("in2_features", 0), a.int("out_features", 0));
+            loss!(nn::Bilinear::with(n1, n2, n, |o| o.bias(a.flag("bias", true))).map_err(text)?)
+        }
+        "MSELoss" => loss!(nn::MSELoss::new().reduction(args(&["reduction"])?.reduction())),
+        "L1Loss" => loss!(nn::L1Loss::new().reduction(args(&["reduction"])?.reduction())),
+        "SoftMarginLoss" => loss!(nn::SoftMarginLoss::new().reduction(args(&["reduction"])?.reduction())),
+        "SmoothL1Loss" => {
+            let a = args(&["reduction", "beta"])?;
+            loss!(nn::SmoothL1Loss::new().reduction(a.reduction()).beta(a.float("beta", 1.0)))
+        }
+        "HuberLoss" => {
+            let a = args(&["reduction", "delta"])?;
+            loss!(nn::HuberLoss::new().reduction(a.reduction()).delta(a.float("delta", 1.0)))
+        }
+        "KLDivLoss" => {
+            let a = args(&["reduction", "log_target"])?;
+            let loss = nn::KLDivLoss::new().reduction(a.reduction()).batchmean(a.word("reduction", "") == "batchmean");
+            loss!(loss.log_target(a.flag("log_target", false)))
+        }
+        "CrossEntropyLoss" => {
+            let a = args(&["weight", "ignore_index", "reduction", "label_smoothing"])?;
+            let weight = a.tensor("weight")?;
+            loss!(nn::CrossEntropyLoss::with(|o| {
+                let o = o.weight(weight).ignore_index(a.int("ignore_index", -100)).reduction(a.reduction());
+                o.label_smoothing(a.float("label_smoothing", 0.0))
+            }))
+        }
+        "NLLLoss" => {
+            let a = args(&["weight", "ignore_index", "reduction"])?;
+            let weight = a.tensor("weight")?;
+            loss!(nn::NLLLoss::with(|o| o.weight(weight).ignore_index(a.int("ignore_index", -100)).reduction(a.reduction())))
+        }
+        "BCELoss" => {
+            let a = args(&["weight", "reduction"])?;
+            let weight = a.tensor("weight")?;
+            loss!(nn::BCELoss::with(|o| o.weight(weight).reduction(a.reduction())))
+        }
+        "BCEWithLogitsLoss" => {
+            let a = args(&["weight", "reduction", "pos_weight"])?;
+            let (weight, pos_weight) = (a.tensor("weight")?, a.tensor("pos_weight")?);
+            loss!(nn::BCEWithLogitsLoss::with(|o| o.weight(weight).pos_weight(pos_weight).reduction(a.reduction())))
+        }
+        "MarginRankingLoss" => {
+            let a = args(&["margin", "reduction"])?;
+            let loss = nn::MarginRankingLoss::new(a.float("margin", 0.0), a.reduction());
+            multiple(loss, |m, x| Ok(vec![m.forward(&x[0], &x[1], &x[2])?]))
+        }
+        other => return Err(format!("no module {other} here")),
+    })
+}

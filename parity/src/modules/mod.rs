@@ -1,0 +1,202 @@
+//! Replays `modules/`: construction and printed form, initial state under a seed, forward, backward, buffers.
+
+mod build;
+mod describe;
+
+use cresset_core::random::manual_seed;
+use cresset_core::{Tensor, autograd};
+use cresset_nn::{Module, StateDict};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use crate::array::{Array, named};
+use crate::call::tensor;
+use crate::compare::{Check, Tolerance, compare};
+use crate::kit::{Kit, Pack, Reason};
+use crate::ops::with_seed;
+use crate::report::{FileReport, Outcome, guarded};
+use crate::value::V;
+use build::{Subject, build};
+use describe::Description;
+
+#[derive(Debug, Deserialize)]
+struct Case {
+    id: u64,
+    init: Description,
+    dtype: String,
+    training: bool,
+    repr: String,
+    #[serde(default)]
+    state: Vec<(String, V)>,
+    #[serde(default)]
+    init_seed: u64,
+    #[serde(default)]
+    init_state: Option<Vec<(String, V)>>,
+    forward: Forward,
+    out: Vec<V>,
+    rtol: f64,
+    atol: f64,
+    #[serde(default)]
+    grad: Option<Grad>,
+    #[serde(default)]
+    state_after: Vec<(String, V)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Forward {
+    args: Vec<V>,
+    kwargs: BTreeMap<String, V>,
+    #[serde(default)]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Grad {
+    cotangents: Vec<V>,
+    inputs: Vec<(String, V)>,
+    params: Vec<(String, V)>,
+    rtol: f64,
+    atol: f64,
+}
+
+/// The kit's tolerance for initial values.
+const INITIAL: Tolerance = Tolerance { rtol: 1e-6, atol: 3e-6 };
+
+/// Replays a file.
+pub fn run(kit: &Kit, file: &str) -> FileReport {
+    let read = kit.pack(&format!("{file}.safetensors")).and_then(|pack| Ok((pack.cases::<Case>()?, pack)));
+    let (cases, pack) = match read {
+        Ok(read) => read,
+        Err(reason) => return FileReport::broken(reason),
+    };
+    let mut report = FileReport::default();
+    for case in &cases {
+        let name = case.init.name().to_string();
+        let known = case.init.names().iter().all(|name| build::KNOWN.contains(name));
+        let outcome = if known { guarded(|| with_seed(Some(case.init_seed), || replay(case, &pack))) } else { Outcome::Skipped };
+        report.add(name, "", format!("c{}", case.id), outcome);
+    }
+    report
+}
+
+fn text(e: cresset_core::Error) -> Reason {
+    format!("{e:?}")
+}
+
+fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
+    let subject = build(&case.init, pack)?;
+    let module = &*subject.module;
+    if module.repr() != case.repr {
+        return Err(format!("repr {:?}, expected {:?}", module.repr(), case.repr));
+    }
+    if let Some(want) = &case.init_state {
+        check_state(&module.state_dict(), want, INITIAL, pack).map_err(|e| format!("initial state: {e}"))?;
+    }
+    module.to_dtype(named(&case.dtype)?).map_err(text)?;
+    let state: StateDict =
+        case.state.iter().map(|(name, v)| Ok((name.clone(), stored(v, pack)?))).collect::<Result<_, Reason>>()?;
+    module.load_state_dict(&state, true).map_err(text)?;
+    module.set_training(case.training);
+    let (inputs, outputs) = forward(case, &subject, pack)?;
+    let tolerance = Tolerance { rtol: case.rtol, atol: case.atol };
+    check_outputs(&outputs, &case.out, tolerance, pack)?;
+    check_part(&module.state_dict(), &case.state_after, tolerance, pack).map_err(|e| format!("state after: {e}"))?;
+    match &case.grad {
+        Some(grad) => backward(grad, module, &inputs, &outputs, pack),
+        None => Ok(()),
+    }
+}
+
+fn stored(v: &V, pack: &Pack) -> Result<Tensor, Reason> {
+    match v {
+        V::Tensor(reference) => tensor(reference, pack),
+        other => Err(format!("expected a tensor, found {other:?}")),
+    }
+}
+
+/// Calls the module on inputs that require gradients where the case wants them.
+fn forward(case: &Case, subject: &Subject, pack: &Pack) -> Result<(Vec<(String, Tensor)>, Vec<Tensor>), Reason> {
+    let mut inputs = Vec::new();
+    for (i, v) in case.forward.args.iter().enumerate() {
+        inputs.push((format!("args.{i}"), stored(v, pack)?));
+    }
+    for (name, v) in &case.forward.kwargs {
+        inputs.push((format!("kwargs.{name}"), stored(v, pack)?));
+    }
+    for (path, _) in case.grad.iter().flat_map(|g| &g.inputs) {
+        let (_, t) = inputs.iter().find(|(p, _)| p == path).ok_or_else(|| format!("no input {path}"))?;
+        t.set_requires_grad(true).map_err(text)?;
+    }
+    if let Some(seed) = case.forward.seed {
+        manual_seed(seed);
+    }
+    // A module that overwrites its input is given one that may be overwritten.
+    let handed = |(_, t): &(String, Tensor)| if t.requires_grad() && subject.inplace { t.clone_tensor() } else { Ok(t.clone()) };
+    let args: Vec<Tensor> = inputs.iter().map(handed).collect::<Result<_, _>>().map_err(text)?;
+    let outputs = (subject.forward)(&args).map_err(text)?;
+    Ok((inputs, outputs))
+}
+
+fn check_outputs(outputs: &[Tensor], want: &[V], tolerance: Tolerance, pack: &Pack) -> Result<(), Reason> {
+    if outputs.len() != want.len() {
+        return Err(format!("{} outputs, expected {}", outputs.len(), want.len()));
+    }
+    for (i, (got, want)) in outputs.iter().zip(want).enumerate() {
+        let V::Tensor(reference) = want else { continue };
+        compare(&Array::got(got)?, &Array::expected(pack, reference)?, Check::Close(tolerance)).map_err(|e| format!("out {i}: {e}"))?;
+    }
+    Ok(())
+}
+
+/// The whole state, with its order.
+fn check_state(got: &StateDict, want: &[(String, V)], tolerance: Tolerance, pack: &Pack) -> Result<(), Reason> {
+    let (have, names): (Vec<&str>, Vec<&str>) = (got.keys().collect(), want.iter().map(|(n, _)| n.as_str()).collect());
+    if have != names {
+        return Err(format!("keys {have:?}, expected {names:?}"));
+    }
+    check_part(got, want, tolerance, pack)
+}
+
+fn check_part(got: &StateDict, want: &[(String, V)], tolerance: Tolerance, pack: &Pack) -> Result<(), Reason> {
+    for (name, v) in want {
+        let V::Tensor(reference) = v else { continue };
+        let got = got.get(name).ok_or_else(|| format!("no {name}"))?;
+        compare(&Array::got(got)?, &Array::expected(pack, reference)?, Check::Close(tolerance)).map_err(|e| format!("{name}: {e}"))?;
+    }
+    Ok(())
+}
+
+fn backward(grad: &Grad, module: &dyn Module, inputs: &[(String, Tensor)], outputs: &[Tensor], pack: &Pack) -> Result<(), Reason> {
+    let mut roots = Vec::new();
+    for (output, cotangent) in outputs.iter().zip(&grad.cotangents) {
+        if let V::Tensor(reference) = cotangent {
+            roots.push((output.clone(), Some(tensor(reference, pack)?)));
+        }
+    }
+    let (roots, cotangents): (Vec<Tensor>, Vec<Option<Tensor>>) = roots.into_iter().unzip();
+    autograd::backward(&roots, &cotangents, false, false).map_err(text)?;
+    let tolerance = Tolerance { rtol: grad.rtol, atol: grad.atol };
+    for (path, want) in &grad.inputs {
+        let (_, t) = inputs.iter().find(|(p, _)| p == path).ok_or("no such input")?;
+        check_grad(t.grad(), want, tolerance, pack).map_err(|e| format!("gradient of {path}: {e}"))?;
+    }
+    let parameters = module.named_parameters();
+    for (name, want) in &grad.params {
+        let (_, p) = parameters.iter().find(|(n, _)| n == name).ok_or_else(|| format!("no parameter {name}"))?;
+        check_grad(p.grad(), want, tolerance, pack).map_err(|e| format!("gradient of {name}: {e}"))?;
+    }
+    Ok(())
+}
+
+fn check_grad(got: Option<Tensor>, want: &V, tolerance: Tolerance, pack: &Pack) -> Result<(), Reason> {
+    match (got, want) {
+        (Some(got), V::Tensor(reference)) => {
+            compare(&Array::got(&got)?, &Array::expected(pack, reference)?, Check::Close(tolerance))
+        }
+        (None, V::Tensor(reference)) if Array::expected(pack, reference)?.elements.is_zero() => Ok(()),
+        (None, V::Tensor(_)) => Err("none, expected one".into()),
+        // PyTorch returns none; zeros are as good.
+        (Some(got), _) if !Array::got(&got)?.elements.is_zero() => Err("one that is not zero, expected none".into()),
+        _ => Ok(()),
+    }
+}
