@@ -23,12 +23,13 @@ macro_rules! layers {
     ($($name:literal ($($argument:literal),*) |$a:ident| $make:expr;)*) => {
         /// The classes that can be built.
         pub const KNOWN: &[&str] = &[
-            "Sequential", "Bilinear", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "KLDivLoss", "SoftMarginLoss", "CrossEntropyLoss",
+            "Sequential", "Identity", "Bilinear", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "KLDivLoss", "SoftMarginLoss", "CrossEntropyLoss",
             "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MarginRankingLoss", $($name),*
         ];
 
         fn layer(description: &Description, pack: &Pack) -> Result<Option<Arc<dyn Layer>>, Reason> {
             match description.name() {
+                "Identity" => Ok(Some(Arc::new(nn::Identity))),
                 $($name => {
                     let $a = description.arguments(&[$($argument),*], pack)?;
                     let _ = &$a;
@@ -45,9 +46,14 @@ fn text(e: cresset_core::Error) -> Reason {
 }
 
 layers! {
-    "Identity" () |_a| nn::Identity;
     "Linear" ("in_features", "out_features", "bias") |a|
         nn::Linear::with(a.int("in_features", 0), a.int("out_features", 0), |o| o.bias(a.flag("bias", true))).map_err(text)?;
+    "Conv1d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<1>(&a)?;
+    "Conv2d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<2>(&a)?;
+    "Conv3d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<3>(&a)?;
+    "ConvTranspose1d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| transposed::<1>(&a)?;
+    "ConvTranspose2d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| transposed::<2>(&a)?;
+    "ConvTranspose3d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| transposed::<3>(&a)?;
     "MaxPool1d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<1>(&a);
     "MaxPool2d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<2>(&a);
     "MaxPool3d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<3>(&a);
@@ -131,6 +137,31 @@ layers! {
     "ConstantPad3d" ("padding", "value") |a| nn::ConstantPad3d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
 }
 
+fn conv<const D: usize>(a: &Arguments<'_>) -> Result<nn::Conv<D>, Reason> {
+    nn::Conv::with(a.int("in_channels", 0), a.int("out_channels", 0), a.ints("kernel_size", 0), |o| {
+        let o = o.stride(a.ints("stride", 1)).dilation(a.ints("dilation", 1)).groups(a.int("groups", 1));
+        let o = o.bias(a.flag("bias", true)).padding_mode(a.padding_mode());
+        o.padding(a.padding())
+    })
+    .map_err(text)
+}
+
+fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<nn::ConvTranspose<D>, Reason> {
+    nn::ConvTranspose::with(
+        a.int("in_channels", 0),
+        a.int("out_channels", 0),
+        a.ints("kernel_size", 0),
+        |o| {
+            let o = o
+                .stride(a.ints("stride", 1))
+                .padding(a.ints("padding", 0))
+                .output_padding(a.ints("output_padding", 0));
+            o.dilation(a.ints("dilation", 1)).groups(a.int("groups", 1)).bias(a.flag("bias", true))
+        },
+    )
+    .map_err(text)
+}
+
 fn max_pool<const D: usize>(a: &Arguments<'_>) -> nn::MaxPool<D> {
     nn::MaxPool::with(a.ints("kernel_size", 0), |o| {
         let o = o.stride(a.opt_ints("stride")).padding(a.ints("padding", 0));
@@ -140,14 +171,20 @@ fn max_pool<const D: usize>(a: &Arguments<'_>) -> nn::MaxPool<D> {
 
 fn avg_pool<const D: usize>(a: &Arguments<'_>) -> nn::AvgPool<D> {
     nn::AvgPool::with(a.ints("kernel_size", 0), |o| {
-        let o = o.stride(a.opt_ints("stride")).padding(a.ints("padding", 0)).ceil_mode(a.flag("ceil_mode", false));
+        let o = o
+            .stride(a.opt_ints("stride"))
+            .padding(a.ints("padding", 0))
+            .ceil_mode(a.flag("ceil_mode", false));
         o.count_include_pad(a.flag("count_include_pad", true)).divisor_override(a.opt_int("divisor_override"))
     })
 }
 
 fn batch_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::BatchNorm<D>, Reason> {
     nn::BatchNorm::with(a.int("num_features", 0), |o| {
-        let o = o.eps(a.float("eps", 1e-5)).momentum(a.opt_float("momentum", Some(0.1))).affine(a.flag("affine", true));
+        let o = o
+            .eps(a.float("eps", 1e-5))
+            .momentum(a.opt_float("momentum", Some(0.1)))
+            .affine(a.flag("affine", true));
         o.track_running_stats(a.flag("track_running_stats", true)).bias(a.flag("bias", true))
     })
     .map_err(text)
@@ -155,7 +192,8 @@ fn batch_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::BatchNorm<D>, Rea
 
 fn instance_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::InstanceNorm<D>, Reason> {
     nn::InstanceNorm::with(a.int("num_features", 0), |o| {
-        let o = o.eps(a.float("eps", 1e-5)).momentum(a.float("momentum", 0.1)).affine(a.flag("affine", false));
+        let o =
+            o.eps(a.float("eps", 1e-5)).momentum(a.float("momentum", 0.1)).affine(a.flag("affine", false));
         o.track_running_stats(a.flag("track_running_stats", false)).bias(a.flag("bias", true))
     })
     .map_err(text)
@@ -174,7 +212,10 @@ pub fn build(description: &Description, pack: &Pack) -> Result<Subject, Reason> 
         return Ok(unary(Arc::new(layers), false));
     }
     match layer(description, pack)? {
-        Some(layer) => Ok(unary(layer, description.arguments(&["p", "inplace"], pack).is_ok_and(|a| a.flag("inplace", false)))),
+        Some(layer) => Ok(unary(
+            layer,
+            description.arguments(&["p", "inplace"], pack).is_ok_and(|a| a.flag("inplace", false)),
+        )),
         None => binary(description, pack),
     }
 }
@@ -184,9 +225,16 @@ fn unary(layer: Arc<dyn Layer>, inplace: bool) -> Subject {
     Subject { module, forward: Box::new(move |inputs| Ok(vec![layer.forward(&inputs[0])?])), inplace }
 }
 
-fn multiple<M: Module + Debug + 'static>(module: M, forward: impl Fn(&M, &[Tensor]) -> Computed<Vec<Tensor>> + 'static) -> Subject {
+fn multiple<M: Module + Debug + 'static>(
+    module: M,
+    forward: impl Fn(&M, &[Tensor]) -> Computed<Vec<Tensor>> + 'static,
+) -> Subject {
     let module = Arc::new(module);
-    Subject { module: module.clone(), forward: Box::new(move |inputs| forward(&module, inputs)), inplace: false }
+    Subject {
+        module: module.clone(),
+        forward: Box::new(move |inputs| forward(&module, inputs)),
+        inplace: false,
+    }
 }
 
 /// Pooling layers that also return positions.
@@ -199,7 +247,9 @@ fn with_indices(description: &Description, pack: &Pack) -> Result<Option<Subject
         };
     }
     let name = description.name();
-    let Ok(a) = description.arguments(if name.starts_with('A') { &["output_size", "return_indices"] } else { &POOL }, pack) else {
+    let Ok(a) = description
+        .arguments(if name.starts_with('A') { &["output_size", "return_indices"] } else { &POOL }, pack)
+    else {
         return Ok(None);
     };
     if !a.flag("return_indices", false) {
@@ -243,7 +293,9 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         }
         "KLDivLoss" => {
             let a = args(&["reduction", "log_target"])?;
-            let loss = nn::KLDivLoss::new().reduction(a.reduction()).batchmean(a.word("reduction", "") == "batchmean");
+            let loss = nn::KLDivLoss::new()
+                .reduction(a.reduction())
+                .batchmean(a.word("reduction", "") == "batchmean");
             loss!(loss.log_target(a.flag("log_target", false)))
         }
         "CrossEntropyLoss" => {
@@ -257,7 +309,10 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         "NLLLoss" => {
             let a = args(&["weight", "ignore_index", "reduction"])?;
             let weight = a.tensor("weight")?;
-            loss!(nn::NLLLoss::with(|o| o.weight(weight).ignore_index(a.int("ignore_index", -100)).reduction(a.reduction())))
+            loss!(nn::NLLLoss::with(|o| o
+                .weight(weight)
+                .ignore_index(a.int("ignore_index", -100))
+                .reduction(a.reduction())))
         }
         "BCELoss" => {
             let a = args(&["weight", "reduction"])?;
@@ -267,7 +322,10 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         "BCEWithLogitsLoss" => {
             let a = args(&["weight", "reduction", "pos_weight"])?;
             let (weight, pos_weight) = (a.tensor("weight")?, a.tensor("pos_weight")?);
-            loss!(nn::BCEWithLogitsLoss::with(|o| o.weight(weight).pos_weight(pos_weight).reduction(a.reduction())))
+            loss!(nn::BCEWithLogitsLoss::with(|o| o
+                .weight(weight)
+                .pos_weight(pos_weight)
+                .reduction(a.reduction())))
         }
         "MarginRankingLoss" => {
             let a = args(&["margin", "reduction"])?;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use cresset_core::{IntList, Scalar, Tensor};
-use cresset_nn::{OutputSize, Reduction};
+use cresset_nn::functional::PaddingMode;
+use cresset_nn::{OutputSize, Padding, Reduction};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -137,7 +138,8 @@ impl Arguments<'_> {
             V::Int(i) => Some((*i).into()),
             V::Ints(list) => Some(list.clone().into()),
             V::List(list) => {
-                let ints: Option<Vec<i64>> = list.iter().map(|v| if let V::Int(i) = v { Some(*i) } else { None }).collect();
+                let ints: Option<Vec<i64>> =
+                    list.iter().map(|v| if let V::Int(i) = v { Some(*i) } else { None }).collect();
                 Some(ints?.into())
             }
             _ => None,
@@ -160,6 +162,25 @@ impl Arguments<'_> {
         match self.get(name) {
             Some(V::Str(s)) => s.clone(),
             _ => default.into(),
+        }
+    }
+
+    /// The padding of a convolution.
+    pub fn padding(&self) -> Padding {
+        match self.word("padding", "").as_str() {
+            "same" => Padding::Same,
+            "valid" => Padding::Valid,
+            _ => Padding::Sizes(self.ints("padding", 0)),
+        }
+    }
+
+    /// What stands in the padding.
+    pub fn padding_mode(&self) -> PaddingMode {
+        match self.word("padding_mode", "zeros").as_str() {
+            "reflect" => PaddingMode::Reflect,
+            "replicate" => PaddingMode::Replicate,
+            "circular" => PaddingMode::Circular,
+            _ => PaddingMode::Zeros,
         }
     }
 

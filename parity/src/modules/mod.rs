@@ -33,6 +33,8 @@ struct Case {
     #[serde(default)]
     init_state: Option<Vec<(String, V)>>,
     forward: Forward,
+    #[serde(default)]
+    seed: Option<u64>,
     out: Vec<V>,
     rtol: f64,
     atol: f64,
@@ -46,8 +48,6 @@ struct Case {
 struct Forward {
     args: Vec<V>,
     kwargs: BTreeMap<String, V>,
-    #[serde(default)]
-    seed: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,7 +73,11 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     for case in &cases {
         let name = case.init.name().to_string();
         let known = case.init.names().iter().all(|name| build::KNOWN.contains(name));
-        let outcome = if known { guarded(|| with_seed(Some(case.init_seed), || replay(case, &pack))) } else { Outcome::Skipped };
+        let outcome = if known {
+            guarded(|| with_seed(Some(case.init_seed), || replay(case, &pack)))
+        } else {
+            Outcome::Skipped
+        };
         report.add(name, "", format!("c{}", case.id), outcome);
     }
     report
@@ -93,14 +97,18 @@ fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
         check_state(&module.state_dict(), want, INITIAL, pack).map_err(|e| format!("initial state: {e}"))?;
     }
     module.to_dtype(named(&case.dtype)?).map_err(text)?;
-    let state: StateDict =
-        case.state.iter().map(|(name, v)| Ok((name.clone(), stored(v, pack)?))).collect::<Result<_, Reason>>()?;
+    let state: StateDict = case
+        .state
+        .iter()
+        .map(|(name, v)| Ok((name.clone(), stored(v, pack)?)))
+        .collect::<Result<_, Reason>>()?;
     module.load_state_dict(&state, true).map_err(text)?;
     module.set_training(case.training);
     let (inputs, outputs) = forward(case, &subject, pack)?;
     let tolerance = Tolerance { rtol: case.rtol, atol: case.atol };
     check_outputs(&outputs, &case.out, tolerance, pack)?;
-    check_part(&module.state_dict(), &case.state_after, tolerance, pack).map_err(|e| format!("state after: {e}"))?;
+    check_part(&module.state_dict(), &case.state_after, tolerance, pack)
+        .map_err(|e| format!("state after: {e}"))?;
     match &case.grad {
         Some(grad) => backward(grad, module, &inputs, &outputs, pack),
         None => Ok(()),
@@ -115,7 +123,11 @@ fn stored(v: &V, pack: &Pack) -> Result<Tensor, Reason> {
 }
 
 /// Calls the module on inputs that require gradients where the case wants them.
-fn forward(case: &Case, subject: &Subject, pack: &Pack) -> Result<(Vec<(String, Tensor)>, Vec<Tensor>), Reason> {
+fn forward(
+    case: &Case,
+    subject: &Subject,
+    pack: &Pack,
+) -> Result<(Vec<(String, Tensor)>, Vec<Tensor>), Reason> {
     let mut inputs = Vec::new();
     for (i, v) in case.forward.args.iter().enumerate() {
         inputs.push((format!("args.{i}"), stored(v, pack)?));
@@ -127,11 +139,13 @@ fn forward(case: &Case, subject: &Subject, pack: &Pack) -> Result<(Vec<(String, 
         let (_, t) = inputs.iter().find(|(p, _)| p == path).ok_or_else(|| format!("no input {path}"))?;
         t.set_requires_grad(true).map_err(text)?;
     }
-    if let Some(seed) = case.forward.seed {
+    if let Some(seed) = case.seed {
         manual_seed(seed);
     }
     // A module that overwrites its input is given one that may be overwritten.
-    let handed = |(_, t): &(String, Tensor)| if t.requires_grad() && subject.inplace { t.clone_tensor() } else { Ok(t.clone()) };
+    let handed = |(_, t): &(String, Tensor)| {
+        if t.requires_grad() && subject.inplace { t.clone_tensor() } else { Ok(t.clone()) }
+    };
     let args: Vec<Tensor> = inputs.iter().map(handed).collect::<Result<_, _>>().map_err(text)?;
     let outputs = (subject.forward)(&args).map_err(text)?;
     Ok((inputs, outputs))
@@ -143,30 +157,49 @@ fn check_outputs(outputs: &[Tensor], want: &[V], tolerance: Tolerance, pack: &Pa
     }
     for (i, (got, want)) in outputs.iter().zip(want).enumerate() {
         let V::Tensor(reference) = want else { continue };
-        compare(&Array::got(got)?, &Array::expected(pack, reference)?, Check::Close(tolerance)).map_err(|e| format!("out {i}: {e}"))?;
+        compare(&Array::got(got)?, &Array::expected(pack, reference)?, Check::Close(tolerance))
+            .map_err(|e| format!("out {i}: {e}"))?;
     }
     Ok(())
 }
 
 /// The whole state, with its order.
-fn check_state(got: &StateDict, want: &[(String, V)], tolerance: Tolerance, pack: &Pack) -> Result<(), Reason> {
-    let (have, names): (Vec<&str>, Vec<&str>) = (got.keys().collect(), want.iter().map(|(n, _)| n.as_str()).collect());
+fn check_state(
+    got: &StateDict,
+    want: &[(String, V)],
+    tolerance: Tolerance,
+    pack: &Pack,
+) -> Result<(), Reason> {
+    let (have, names): (Vec<&str>, Vec<&str>) =
+        (got.keys().collect(), want.iter().map(|(n, _)| n.as_str()).collect());
     if have != names {
         return Err(format!("keys {have:?}, expected {names:?}"));
     }
     check_part(got, want, tolerance, pack)
 }
 
-fn check_part(got: &StateDict, want: &[(String, V)], tolerance: Tolerance, pack: &Pack) -> Result<(), Reason> {
+fn check_part(
+    got: &StateDict,
+    want: &[(String, V)],
+    tolerance: Tolerance,
+    pack: &Pack,
+) -> Result<(), Reason> {
     for (name, v) in want {
         let V::Tensor(reference) = v else { continue };
         let got = got.get(name).ok_or_else(|| format!("no {name}"))?;
-        compare(&Array::got(got)?, &Array::expected(pack, reference)?, Check::Close(tolerance)).map_err(|e| format!("{name}: {e}"))?;
+        compare(&Array::got(got)?, &Array::expected(pack, reference)?, Check::Close(tolerance))
+            .map_err(|e| format!("{name}: {e}"))?;
     }
     Ok(())
 }
 
-fn backward(grad: &Grad, module: &dyn Module, inputs: &[(String, Tensor)], outputs: &[Tensor], pack: &Pack) -> Result<(), Reason> {
+fn backward(
+    grad: &Grad,
+    module: &dyn Module,
+    inputs: &[(String, Tensor)],
+    outputs: &[Tensor],
+    pack: &Pack,
+) -> Result<(), Reason> {
     let mut roots = Vec::new();
     for (output, cotangent) in outputs.iter().zip(&grad.cotangents) {
         if let V::Tensor(reference) = cotangent {
@@ -182,7 +215,8 @@ fn backward(grad: &Grad, module: &dyn Module, inputs: &[(String, Tensor)], outpu
     }
     let parameters = module.named_parameters();
     for (name, want) in &grad.params {
-        let (_, p) = parameters.iter().find(|(n, _)| n == name).ok_or_else(|| format!("no parameter {name}"))?;
+        let (_, p) =
+            parameters.iter().find(|(n, _)| n == name).ok_or_else(|| format!("no parameter {name}"))?;
         check_grad(p.grad(), want, tolerance, pack).map_err(|e| format!("gradient of {name}: {e}"))?;
     }
     Ok(())
@@ -196,7 +230,9 @@ fn check_grad(got: Option<Tensor>, want: &V, tolerance: Tolerance, pack: &Pack) 
         (None, V::Tensor(reference)) if Array::expected(pack, reference)?.elements.is_zero() => Ok(()),
         (None, V::Tensor(_)) => Err("none, expected one".into()),
         // PyTorch returns none; zeros are as good.
-        (Some(got), _) if !Array::got(&got)?.elements.is_zero() => Err("one that is not zero, expected none".into()),
+        (Some(got), _) if !Array::got(&got)?.elements.is_zero() => {
+            Err("one that is not zero, expected none".into())
+        }
         _ => Ok(()),
     }
 }

@@ -108,7 +108,8 @@ impl<const D: usize> Conv<D> {
         let weight = parameter(&sizes, o.dtype)?;
         let bias = if o.bias { Some(parameter(&[out_channels], o.dtype)?) } else { None };
         let dilation = expand("dilation", &o.dilation)?;
-        let layer = Conv { weight, bias, stride, padding, dilation, groups: o.groups, padding_mode: o.padding_mode };
+        let layer =
+            Conv { weight, bias, stride, padding, dilation, groups: o.groups, padding_mode: o.padding_mode };
         layer.reset_parameters()?;
         Ok(layer)
     }
@@ -140,13 +141,15 @@ impl<const D: usize> Conv<D> {
         macro_rules! run {
             ($with_sizes:ident, $with_text:ident) => {
                 match padding {
-                    Padding::Sizes(p) => {
-                        ops::$with_sizes(input, w, |o| o.bias(b).stride(&s).padding(&p[..]).dilation(&d).groups(g))
-                    }
-                    Padding::Same => ops::$with_text(input, w, |o| o.bias(b).stride(&s).padding("same").dilation(&d).groups(g)),
-                    Padding::Valid => {
-                        ops::$with_text(input, w, |o| o.bias(b).stride(&s).padding("valid").dilation(&d).groups(g))
-                    }
+                    Padding::Sizes(p) => ops::$with_sizes(input, w, |o| {
+                        o.bias(b).stride(&s).padding(&p[..]).dilation(&d).groups(g)
+                    }),
+                    Padding::Same => ops::$with_text(input, w, |o| {
+                        o.bias(b).stride(&s).padding("same").dilation(&d).groups(g)
+                    }),
+                    Padding::Valid => ops::$with_text(input, w, |o| {
+                        o.bias(b).stride(&s).padding("valid").dilation(&d).groups(g)
+                    }),
                 }
             };
         }
@@ -160,7 +163,13 @@ impl<const D: usize> Conv<D> {
 
     fn text(&self) -> String {
         let (s, groups) = (self.weight.sizes(), self.groups);
-        let mut text = format!("{}, {}, kernel_size={}, stride={}", s[1] * groups, s[0], tuple(&s[2..]), tuple(&self.stride));
+        let mut text = format!(
+            "{}, {}, kernel_size={}, stride={}",
+            s[1] * groups,
+            s[0],
+            tuple(&s[2..]),
+            tuple(&self.stride)
+        );
         match &self.padding {
             Padding::Sizes(p) if p.iter().any(|p| *p != 0) => text += &format!(", padding={}", tuple(p)),
             Padding::Sizes(_) => {}

@@ -123,7 +123,9 @@ impl<const D: usize> ConvTranspose<D> {
         );
         let kernel = &self.weight.sizes()[2..];
         let least: [i64; D] = std::array::from_fn(|d| {
-            (sizes[d + other] - 1) * self.stride[d] - 2 * self.padding[d] + self.dilation[d] * (kernel[d] - 1) + 1
+            (sizes[d + other] - 1) * self.stride[d] - 2 * self.padding[d]
+                + self.dilation[d] * (kernel[d] - 1)
+                + 1
         });
         let most: [i64; D] = std::array::from_fn(|d| least[d] + self.stride[d] - 1);
         if (0..D).any(|d| wanted[d] < least[d] || wanted[d] > most[d]) {
@@ -141,7 +143,8 @@ impl<const D: usize> ConvTranspose<D> {
         macro_rules! run {
             ($with:ident) => {
                 ops::$with(input, w, |o| {
-                    let o = o.bias(b).stride(&self.stride).padding(&self.padding).output_padding(output_padding);
+                    let o =
+                        o.bias(b).stride(&self.stride).padding(&self.padding).output_padding(output_padding);
                     o.groups(self.groups).dilation(&self.dilation)
                 })
             };
@@ -156,7 +159,13 @@ impl<const D: usize> ConvTranspose<D> {
 
     fn text(&self) -> String {
         let (s, groups) = (self.weight.sizes(), self.groups);
-        let mut text = format!("{}, {}, kernel_size={}, stride={}", s[0], s[1] * groups, tuple(&s[2..]), tuple(&self.stride));
+        let mut text = format!(
+            "{}, {}, kernel_size={}, stride={}",
+            s[0],
+            s[1] * groups,
+            tuple(&s[2..]),
+            tuple(&self.stride)
+        );
         if self.padding.iter().any(|p| *p != 0) {
             text += &format!(", padding={}", tuple(&self.padding));
         }

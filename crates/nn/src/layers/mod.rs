@@ -2,6 +2,8 @@
 
 mod activation;
 mod batch_norm;
+mod conv;
+mod conv_transpose;
 mod dropout;
 mod embedding;
 mod instance_norm;
@@ -15,6 +17,10 @@ mod softmax;
 
 pub use activation::*;
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions};
+pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvOptions, Padding};
+pub use conv_transpose::{
+    ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, ConvTransposeOptions,
+};
 pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout};
 pub use embedding::{Embedding, EmbeddingOptions};
 pub use instance_norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, InstanceNormOptions};

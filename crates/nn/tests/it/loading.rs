@@ -12,20 +12,28 @@ fn errors_name_all_keys_in_pytorchs_words() -> Result<()> {
     let model = sequential![Linear::new(2, 3)?, Linear::new(3, 1)?];
     let before = model.state_dict().get("0.bias").unwrap().to_vec::<f32>()?;
     let state: StateDict =
-        [("0.weight", zeros(&[4, 2])?), ("0.bias", zeros(&[3])?), ("2.weight", zeros(&[1])?)].map(|(n, t)| (n.to_string(), t)).into_iter().collect();
+        [("0.weight", zeros(&[4, 2])?), ("0.bias", zeros(&[3])?), ("2.weight", zeros(&[1])?)]
+            .map(|(n, t)| (n.to_string(), t))
+            .into_iter()
+            .collect();
     let error = model.load_state_dict(&state, true).unwrap_err();
     let expected = "Error(s) in loading state_dict for Sequential:\n\tMissing key(s) in state_dict: \"1.weight\", \"1.bias\". \n\t\
                     Unexpected key(s) in state_dict: \"2.weight\". \n\tsize mismatch for 0.weight: copying a param with shape \
                     torch.Size([4, 2]) from checkpoint, the shape in current model is torch.Size([3, 2]).";
     assert_eq!(error.message(), expected);
-    assert_eq!(model.state_dict().get("0.bias").unwrap().to_vec::<f32>()?, before, "nothing is changed when it fails");
+    assert_eq!(
+        model.state_dict().get("0.bias").unwrap().to_vec::<f32>()?,
+        before,
+        "nothing is changed when it fails"
+    );
     Ok(())
 }
 
 #[test]
 fn without_strict_names_may_differ_but_not_shapes() -> Result<()> {
     let model = Linear::new(2, 1)?;
-    let mut state: StateDict = [("bias".to_string(), zeros(&[1])?), ("more".to_string(), zeros(&[1])?)].into_iter().collect();
+    let mut state: StateDict =
+        [("bias".to_string(), zeros(&[1])?), ("more".to_string(), zeros(&[1])?)].into_iter().collect();
     let keys = model.load_state_dict(&state, false)?;
     assert_eq!((keys.missing, keys.unexpected), (vec!["weight".to_string()], vec!["more".to_string()]));
     assert_eq!(model.bias.as_ref().unwrap().to_vec::<f32>()?, [0.0]);
@@ -37,7 +45,8 @@ fn without_strict_names_may_differ_but_not_shapes() -> Result<()> {
 #[test]
 fn loading_converts_dtypes_and_keeps_requires_grad() -> Result<()> {
     let model = Linear::with(1, 1, |o| o.bias(false))?;
-    let state: StateDict = [("weight".to_string(), Tensor::from_vec(vec![2.5_f64], [1, 1])?)].into_iter().collect();
+    let state: StateDict =
+        [("weight".to_string(), Tensor::from_vec(vec![2.5_f64], [1, 1])?)].into_iter().collect();
     model.load_state_dict(&state, true)?;
     assert_eq!(model.weight.to_vec::<f32>()?, [2.5]);
     assert!(model.weight.requires_grad() && model.weight.is_leaf());

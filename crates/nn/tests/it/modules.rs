@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cresset_core::{DType, Result, Tensor};
 use cresset_nn::{
-    BatchNorm1d, Buffer, Dropout, Forward, Hooked, Linear, Module, ModuleDict, Parameter, ReLU, Sequential, Training, sequential,
+    BatchNorm1d, Buffer, Dropout, Forward, Hooked, Linear, Module, ModuleDict, Parameter, ReLU, Sequential,
+    Training, sequential,
 };
 
 #[derive(Debug, Module)]
@@ -136,12 +137,10 @@ fn apply_visits_children_first() -> Result<()> {
 fn hooks_see_and_replace_inputs_and_outputs() -> Result<()> {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
-    let layer = Hooked::new(ReLU::new())
-        .before(|x| x.neg().map(Some))
-        .after(move |_, _| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            Ok(None)
-        });
+    let layer = Hooked::new(ReLU::new()).before(|x| x.neg().map(Some)).after(move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(None)
+    });
     assert_eq!(layer.forward(&filled(&[1], -2.0)?)?.to_vec::<f32>()?, [2.0]);
     assert_eq!((calls.load(Ordering::Relaxed), layer.repr().as_str()), (1, "ReLU()"));
     Ok(())

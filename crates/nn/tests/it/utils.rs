@@ -31,7 +31,12 @@ fn the_total_norm_is_that_of_all_gradients() -> Result<()> {
 fn a_norm_that_is_not_finite_is_an_error_on_demand() -> Result<()> {
     let params = [parameter(vec![0.0], vec![f32::NAN])?];
     let error = clip_grad_norm_(&params, 1.0, 2.0, true).unwrap_err();
-    assert!(error.message().starts_with("The total norm of order 2.0 for gradients from `parameters` is non-finite"), "{error}");
+    assert!(
+        error
+            .message()
+            .starts_with("The total norm of order 2.0 for gradients from `parameters` is non-finite"),
+        "{error}"
+    );
     Ok(())
 }
 

@@ -54,10 +54,16 @@ fn impossible_settings_are_refused_in_pytorchs_words() -> Result<()> {
     assert_eq!(message(nesterov), "Nesterov momentum requires a momentum and zero dampening");
     let betas = Adam::with([p.clone()], 0.1, |o| o.betas((1.0, 0.9))).map(drop);
     assert_eq!(message(betas), "Invalid beta parameter at index 0: 1.0");
-    assert_eq!(message(SGD::new(Vec::<Tensor>::new(), 0.1).map(drop)), "optimizer got an empty parameter list");
+    assert_eq!(
+        message(SGD::new(Vec::<Tensor>::new(), 0.1).map(drop)),
+        "optimizer got an empty parameter list"
+    );
     assert_eq!(message(SGD::new([p.mul(&p)?], 0.1).map(drop)), "can't optimize a non-leaf Tensor");
     let twice = SGD::new([p.clone(), p], 0.1).map(drop).unwrap_err();
-    assert_eq!((twice.kind(), twice.message()), (ErrorKind::Value, "some parameters appear in more than one parameter group"));
+    assert_eq!(
+        (twice.kind(), twice.message()),
+        (ErrorKind::Value, "some parameters appear in more than one parameter group")
+    );
     Ok(())
 }
 
@@ -101,7 +107,10 @@ fn a_state_of_other_groups_is_refused_and_changes_nothing() -> Result<()> {
     let mut one = SGD::new([leaf(vec![1.0])?], 0.1)?;
     let two = SGD::new([leaf(vec![1.0])?, leaf(vec![1.0])?], 0.2)?;
     let error = one.load_state_dict(&two.state_dict()).unwrap_err();
-    assert_eq!(error.message(), "loaded state dict contains a parameter group that doesn't match the size of optimizer's group");
+    assert_eq!(
+        error.message(),
+        "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+    );
     assert_eq!(one.get(0, "lr"), Some(0.1));
     let mut broken = one.state_dict();
     broken.param_groups[0][0].1 = Value::Str("fast".into());
