@@ -1,6 +1,7 @@
 //! Which source element meets which kernel element, one dimension at a time.
 
 use super::Conv;
+use crate::gemm::Real;
 
 /// One dimension of a gathering: output `o` meets, through tap `t`, the source element `o * step + taps[t].1`.
 #[derive(Clone, Debug)]
@@ -127,35 +128,66 @@ impl Field {
         (z * self.out[1] + y) * self.out[2] + x
     }
 
-    /// Copies what a run meets through an offset to `dst`, zeros where it lies outside.
+    /// What the runs meet through each tap. A plane's images are `image` elements apart.
+    pub(super) fn pieces(&self, runs: &[Run], image: usize) -> Pieces {
+        let axis = &self.axes[2];
+        let mut pieces = Pieces { step: axis.step, list: Vec::new(), taps: Vec::with_capacity(self.taps()) };
+        for t in 0..self.taps() {
+            let (_, offset) = self.tap(t);
+            let (first, mut gaps) = (pieces.list.len(), false);
+            for run in runs {
+                let Some(row) = self.source_row(run, offset) else {
+                    gaps = true;
+                    continue;
+                };
+                let (from, to) = axis.inside(self.source[2], offset[2], run.x, run.len);
+                gaps |= to - from < run.len;
+                if from < to {
+                    let start = (run.image * image + row + from * axis.step) as isize + offset[2];
+                    pieces.list.push(Piece { source: start, at: run.at + from - run.x, len: to - from });
+                }
+            }
+            pieces.taps.push((first, pieces.list.len(), gaps));
+        }
+        pieces
+    }
+}
+
+/// A stretch of outputs whose sources exist.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// The first source, counted from the plane's start in the first image.
+    source: isize,
+    /// The first output's number.
+    at: usize,
+    len: usize,
+}
+
+/// For each tap, the pieces of some runs; the same for all channels.
+pub(super) struct Pieces {
+    step: usize,
+    list: Vec<Piece>,
+    /// First and last piece of each tap, and whether some outputs meet no source.
+    taps: Vec<(usize, usize, bool)>,
+}
+
+impl Pieces {
+    /// Copies what `n` outputs meet through a tap to `dst`, zeros where there is no source.
     ///
     /// # Safety
-    /// `plane` is a source plane, `dst` holds `run.len` elements.
+    /// `plane` is a channel's plane in the first image of the runs, `dst` holds `n` elements, no fewer than the runs.
     #[inline(always)]
-    pub(super) unsafe fn copy<T: Copy + Default>(
-        &self,
-        plane: *const T,
-        run: &Run,
-        offset: [isize; 3],
-        dst: *mut T,
-    ) {
-        let axis = &self.axes[2];
-        let row = self.source_row(run, offset);
-        let (from, to) = match row {
-            Some(_) => axis.inside(self.source[2], offset[2], run.x, run.len),
-            None => (run.x, run.x),
-        };
-        // SAFETY: `inside` gives outputs whose sources exist.
+    pub(super) unsafe fn copy<T: Real>(&self, tap: usize, plane: *const T, n: usize, dst: *mut T) {
+        let (first, last, gaps) = self.taps[tap];
+        // SAFETY: the pieces lie within the planes and within the runs.
         unsafe {
-            for i in 0..from - run.x {
-                *dst.add(i) = T::default();
+            if gaps {
+                for i in 0..n {
+                    *dst.add(i) = T::ZERO;
+                }
             }
-            if to > from {
-                let src = plane.add(row.unwrap_or(0)).offset((from * axis.step) as isize + offset[2]);
-                copy_strided(src, axis.step, to - from, dst.add(from - run.x));
-            }
-            for i in to - run.x..run.len {
-                *dst.add(i) = T::default();
+            for piece in &self.list[first..last] {
+                copy_strided(plane.offset(piece.source), self.step, piece.len, dst.add(piece.at));
             }
         }
     }
@@ -181,27 +213,31 @@ unsafe fn copy_strided<T: Copy>(src: *const T, step: usize, n: usize, dst: *mut 
     }
 }
 
-/// Copies a few elements without the call that a copy of unknown length costs.
+/// Copies a few elements without the call that a copy of unknown length costs: blocks, the last of which overlaps.
 #[inline(always)]
 unsafe fn copy_short<T: Copy>(src: *const T, n: usize, dst: *mut T) {
-    let mut i = 0;
     // SAFETY: the blocks stay within `n`.
     unsafe {
-        while i + 16 <= n {
-            dst.add(i).cast::<[T; 16]>().write_unaligned(src.add(i).cast::<[T; 16]>().read_unaligned());
-            i += 16;
-        }
-        if i + 8 <= n {
-            dst.add(i).cast::<[T; 8]>().write_unaligned(src.add(i).cast::<[T; 8]>().read_unaligned());
-            i += 8;
-        }
-        if i + 4 <= n {
-            dst.add(i).cast::<[T; 4]>().write_unaligned(src.add(i).cast::<[T; 4]>().read_unaligned());
-            i += 4;
-        }
-        while i < n {
-            *dst.add(i) = *src.add(i);
-            i += 1;
+        let block8 = |at: usize| {
+            dst.add(at).cast::<[T; 8]>().write_unaligned(src.add(at).cast::<[T; 8]>().read_unaligned())
+        };
+        if n >= 16 {
+            let block = |at: usize| {
+                dst.add(at).cast::<[T; 16]>().write_unaligned(src.add(at).cast::<[T; 16]>().read_unaligned())
+            };
+            for at in (0..n - 15).step_by(16) {
+                block(at);
+            }
+            if !n.is_multiple_of(16) {
+                block(n - 16);
+            }
+        } else if n >= 8 {
+            block8(0);
+            block8(n - 8);
+        } else {
+            for i in 0..n {
+                *dst.add(i) = *src.add(i);
+            }
         }
     }
 }

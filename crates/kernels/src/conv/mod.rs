@@ -18,7 +18,8 @@ pub use general::Term;
 
 use crate::gemm::{Bias, Gemm, Real, Strided};
 use axis::{Axis, Field};
-use patches::{Patches, Place, Taps};
+use patches::{Patches, Place};
+use std::borrow::Cow;
 
 /// Sizes of a convolution; missing leading dimensions have extent 1, kernel 1, stride 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,12 +103,7 @@ impl Conv {
             let sizes = (self.batch, self.groups, self.out_group());
             return depthwise::gather(sizes, (&field, self.kernel), input, (weight, strides), bias, output);
         }
-        let weights = Weights {
-            ptr: weight.as_ptr(),
-            group: (self.out_group() * k) as isize,
-            line: k as isize,
-            channel: taps,
-        };
+        let weights = Weights { all: weight, group: self.out_group() * k, line: k, channel: taps as usize };
         let channels = Channels { groups: self.groups, source: self.in_group(), out: self.out_group() };
         products(self.batch, channels, &field, input, (weights, self.kernel), bias, output);
     }
@@ -130,12 +126,8 @@ impl Conv {
                 depthwise::gather(sizes, (&field, self.kernel), grad, weight, bias, input);
                 continue;
             }
-            let weights = Weights {
-                ptr: weight.as_ptr(),
-                group: (self.out_group() * k) as isize,
-                line: taps,
-                channel: k as isize,
-            };
+            let weights =
+                Weights { all: weight, group: self.out_group() * k, line: taps as usize, channel: k };
             let channels = Channels { groups: self.groups, source: self.out_group(), out: self.in_group() };
             products(self.batch, channels, &field, grad, (weights, self.kernel), bias, input);
         }
@@ -157,11 +149,35 @@ impl Conv {
 
 /// How a product finds its weights: strides of groups, of its rows and of the channels summed over.
 #[derive(Clone, Copy)]
-struct Weights<T> {
-    ptr: *const T,
-    group: isize,
-    line: isize,
-    channel: isize,
+struct Weights<'a, T> {
+    all: &'a [T],
+    group: usize,
+    line: usize,
+    channel: usize,
+}
+
+impl<T: Real> Weights<'_, T> {
+    /// Row by row: the channels summed over, and for each the taps that take part.
+    fn lines(&self, channels: Channels, field: &Field, kernel: [usize; 3]) -> Cow<'_, [T]> {
+        let taps: Vec<usize> = (0..field.taps())
+            .map(|t| {
+                let [z, y, x] = field.tap(t).0;
+                (z * kernel[1] + y) * kernel[2] + x
+            })
+            .collect();
+        if self.channel == taps.len() && taps.iter().enumerate().all(|(i, t)| i == *t) {
+            return Cow::Borrowed(self.all);
+        }
+        let mut lines = Vec::with_capacity(channels.groups * channels.out * channels.source * taps.len());
+        for row in 0..channels.groups * channels.out {
+            let start = row / channels.out * self.group + row % channels.out * self.line;
+            for channel in 0..channels.source {
+                let start = start + channel * self.channel;
+                lines.extend(taps.iter().map(|t| self.all[start + t]));
+            }
+        }
+        Cow::Owned(lines)
+    }
 }
 
 /// Channels of one group on the side that is read and on the side that is written.
@@ -199,23 +215,18 @@ fn products<T: Real>(
         .collect();
     let b = Patches { field, groups: channels.groups, channels: channels.source, source: source.as_ptr() };
     let c = Place { field, items: &item_out, image: image_out, out: out.as_mut_ptr() };
-    let taps = Taps::new(weights, channels.groups, field, kernel);
-    let strided: Option<Vec<isize>> = taps
-        .contiguous()
-        .then(|| (0..items).map(|i| (i % channels.groups) as isize * weights.group).collect());
-    let plain =
-        strided.as_ref().map(|items| Strided { ptr: weights.ptr, items, line: weights.line, step: 1 });
+    let k = channels.source * field.taps();
+    let lines = weights.lines(channels, field, kernel);
+    let rows: Vec<isize> = (0..items).map(|i| (i % channels.groups * channels.out * k) as isize).collect();
+    let a = Strided { ptr: lines.as_ptr(), items: &rows, line: k as isize, step: 1 };
     // The biases of an item's rows: group by group, the same for all images.
     let biases: Option<Vec<T>> = bias.map(|b| b.iter().copied().cycle().take(items * channels.out).collect());
     let gemm = Gemm {
         items,
         m: channels.out,
         n,
-        k: channels.source * field.taps(),
-        a: match &plain {
-            Some(plain) => plain,
-            None => &taps,
-        },
+        k,
+        a: &a,
         b: &b,
         c: &c,
         alpha: T::ONE,

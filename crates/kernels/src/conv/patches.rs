@@ -1,7 +1,6 @@
-//! The operands of a convolution's product: patches packed from the image, weights by tap, and the place of the result.
+//! The operands of a convolution's product: patches packed from the image, and the place of the result.
 
-use super::Weights;
-use super::axis::{Field, Run};
+use super::axis::{Field, Pieces};
 use crate::gemm::{Pack, Real, Sink};
 use std::ops::Range;
 
@@ -26,13 +25,22 @@ impl<T: Real> Patches<'_, T> {
     }
 }
 
+impl<T: Real> Patches<'_, T> {
+    /// Elements of an image.
+    pub(super) fn image(&self) -> usize {
+        self.groups * self.channels * self.field.source_plane()
+    }
+}
+
 impl<T: Real> Pack<T> for Patches<'_, T> {
     unsafe fn pack(&self, item: usize, lines: Range<usize>, ks: Range<usize>, width: usize, dst: *mut T) {
+        let mut runs = Vec::with_capacity(width);
         for (p, start) in lines.clone().step_by(width).enumerate() {
             let end = lines.end.min(start + width);
-            let mut runs = Vec::with_capacity(width);
+            runs.clear();
             self.field.runs(start, end, |run| runs.push(run));
-            let panel = PanelOf { item, ks: ks.clone(), width, filled: end - start, runs: &runs };
+            let pieces = self.field.pieces(&runs, self.image());
+            let panel = PanelOf { item, ks: ks.clone(), width, filled: end - start, pieces: &pieces };
             // SAFETY: the panel's place in `dst`; the caller promises that the lines and steps exist.
             unsafe { pack_panel(self, panel, dst.add(p * width * ks.len())) }
         }
@@ -44,69 +52,25 @@ struct PanelOf<'a> {
     ks: Range<usize>,
     width: usize,
     filled: usize,
-    runs: &'a [Run],
+    pieces: &'a Pieces,
 }
 
 crate::multiversion! {
     fn pack_panel<T: Real>(patches: &Patches<T>, panel: PanelOf, dst: *mut T) {
         let taps = patches.field.taps();
-        for (i, k) in panel.ks.clone().enumerate() {
-            let (channel, tap) = (k / taps, k % taps);
-            let (_, offset) = patches.field.tap(tap);
+        let (mut channel, mut tap) = (panel.ks.start / taps.max(1), panel.ks.start % taps.max(1));
+        for i in 0..panel.ks.len() {
             // SAFETY: the panel has `ks.len()` groups of `width`; the planes exist.
             unsafe {
                 let group = dst.add(i * panel.width);
-                for run in panel.runs {
-                    let plane = patches.plane(panel.item, run.image, channel);
-                    patches.field.copy(plane, run, offset, group.add(run.at));
-                }
+                panel.pieces.copy(tap, patches.plane(panel.item, 0, channel), panel.filled, group);
                 for l in panel.filled..panel.width {
                     *group.add(l) = T::ZERO;
                 }
             }
-        }
-    }
-}
-
-/// The rows of A where the kernel's elements do not simply follow each other.
-pub(super) struct Taps<T> {
-    weights: Weights<T>,
-    groups: usize,
-    offsets: Vec<isize>,
-}
-
-// SAFETY: the weights are borrowed for the time of the product and only read.
-unsafe impl<T: Sync> Sync for Taps<T> {}
-
-impl<T> Taps<T> {
-    pub(super) fn new(weights: Weights<T>, groups: usize, field: &Field, kernel: [usize; 3]) -> Taps<T> {
-        let offset = |t: usize| {
-            let ([z, y, x], _) = field.tap(t);
-            ((z * kernel[1] + y) * kernel[2] + x) as isize
-        };
-        Taps { weights, groups, offsets: (0..field.taps()).map(offset).collect() }
-    }
-
-    /// Whether step `k` is at `k` elements from the line's start.
-    pub(super) fn contiguous(&self) -> bool {
-        self.weights.channel == self.offsets.len() as isize
-            && self.offsets.iter().enumerate().all(|(i, o)| i as isize == *o)
-    }
-}
-
-impl<T: Real> Pack<T> for Taps<T> {
-    unsafe fn pack(&self, item: usize, lines: Range<usize>, ks: Range<usize>, width: usize, dst: *mut T) {
-        let group = self.weights.ptr.wrapping_offset((item % self.groups) as isize * self.weights.group);
-        let taps = self.offsets.len();
-        for (i, l) in (lines.start..lines.start + lines.len().next_multiple_of(width)).enumerate() {
-            let line = group.wrapping_offset(l as isize * self.weights.line);
-            let start = i / width * width * ks.len() + i % width;
-            for (s, k) in ks.clone().enumerate() {
-                let at = (k / taps) as isize * self.weights.channel + self.offsets[k % taps];
-                // SAFETY: the caller asks for lines and steps that exist; `dst` holds all panels.
-                unsafe {
-                    *dst.add(start + s * width) = if l < lines.end { *line.offset(at) } else { T::ZERO };
-                }
+            tap += 1;
+            if tap == taps {
+                (channel, tap) = (channel + 1, 0);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The gradient of the weight: a product whose sums run over the pixels of all images.
 
 use super::Conv;
-use super::axis::Field;
+use super::axis::{Field, Pieces};
 use super::patches::Patches;
 use crate::gemm::{Bias, Gemm, Pack, Real, Rows};
 use std::ops::Range;
@@ -122,21 +122,41 @@ struct PatchLines<'a, T> {
 impl<T: Real> Pack<T> for PatchLines<'_, T> {
     unsafe fn pack(&self, item: usize, lines: Range<usize>, ks: Range<usize>, width: usize, dst: *mut T) {
         let field = self.patches.field;
-        let taps = field.taps();
-        let group = item % self.patches.groups;
+        let (taps, group) = (field.taps(), item % self.patches.groups);
         let first = self.first + item / self.patches.groups * self.images;
-        let fill = |l: usize, from: usize, to: usize, out: *mut T| {
-            let (_, offset) = field.tap(l % taps);
-            field.runs(from, to, |run| {
-                // SAFETY: the caller asks for lines and steps that exist; `out` holds `to - from` elements.
-                unsafe {
-                    let plane = self.patches.plane(group, first + run.image, l / taps);
-                    field.copy(plane, &run, offset, out.add(run.at));
-                }
-            });
-        };
-        // SAFETY: the caller's promise about `dst`.
-        unsafe { pack_lines(fill, lines, ks, width, dst) }
+        let mut runs = Vec::with_capacity(RUN);
+        let mut buffer = vec![T::ZERO; width * RUN];
+        for from in ks.clone().step_by(RUN) {
+            let to = ks.end.min(from + RUN);
+            runs.clear();
+            field.runs(from, to, |run| runs.push(run));
+            let pieces = field.pieces(&runs, self.patches.image());
+            let plane = |channel: usize| self.patches.plane(group, first, channel);
+            for (p, start) in lines.clone().step_by(width).enumerate() {
+                let some = start..lines.end.min(start + width);
+                let panel = dst.wrapping_add(p * width * ks.len() + (from - ks.start) * width);
+                buffer[some.len() * RUN..].fill(T::ZERO);
+                copy_lines(&pieces, plane, taps, some, to - from, &mut buffer);
+                // SAFETY: the panel holds these steps; `buffer` holds `width` lines of RUN.
+                unsafe { transpose(&buffer, to - from, width, panel) }
+            }
+        }
+    }
+}
+
+/// Copies `n` steps of some lines, one after another, [`RUN`] elements apart.
+fn copy_lines<T: Real>(
+    pieces: &Pieces,
+    plane: impl Fn(usize) -> *const T,
+    taps: usize,
+    lines: Range<usize>,
+    n: usize,
+    buffer: &mut [T],
+) {
+    for (l, line) in lines.enumerate() {
+        let dst = &mut buffer[l * RUN..][..RUN];
+        // SAFETY: the line's channel and tap exist; `dst` holds RUN elements.
+        unsafe { pieces.copy(line % taps, plane(line / taps), n, dst.as_mut_ptr()) }
     }
 }
 
