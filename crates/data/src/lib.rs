@@ -1,0 +1,28 @@
+//! Datasets, samplers and loaders, as `torch.utils.data` has them.
+//!
+//! A [`Dataset`] is `len` and `get`; combinators are small datasets over others. A [`Sampler`] says in which order it is
+//! visited, drawing PyTorch's random numbers. A [`DataLoader`] joins them: it fetches batches, with worker threads if
+//! asked, and hands them out in the sampler's order whatever the number of workers.
+#![forbid(unsafe_code)]
+
+mod collate;
+mod combine;
+mod dataset;
+mod gzip;
+mod idx;
+mod loader;
+mod mnist;
+mod sampler;
+mod workers;
+
+pub use collate::Collate;
+pub use combine::{ConcatDataset, MapDataset, Subset, random_split, random_split_fractions};
+pub use dataset::{Batch, Dataset, TensorDataset};
+pub use idx::read_idx;
+pub use loader::{DataLoader, DataLoaderIter, LoaderOptions};
+pub use mnist::Mnist;
+pub use sampler::{
+    BatchSampler, DistributedSampler, Indices, RandomSampler, Sampler, SequentialSampler,
+    SubsetRandomSampler, WeightedRandomSampler,
+};
+pub use workers::batch_generator;
