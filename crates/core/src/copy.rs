@@ -17,11 +17,14 @@ pub(crate) fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
     let src = expand_to(src, &dst.sizes())?;
     let (d, mut s) = (dst.raw(), src);
     check_internal_overlap(&d.layout)?;
-    if d.storage.id() == s.storage.id() && d.layout != s.layout {
+    if d.storage.id() == s.storage.id() {
+        if d.layout == s.layout && d.dtype == s.dtype {
+            return Ok(());
+        }
         s = dense_copy(&Tensor::from_view(s, None, None))?.raw();
     }
     access([&d], [&s], |[d], [s]| {
-        // SAFETY: both are locked and reach only their elements; they coincide or do not overlap.
+        // SAFETY: both are locked and reach only their elements; they lie in different storages.
         unsafe { copy::copy(d.sizes, d.operand(), s.operand()) }
     });
     Ok(())

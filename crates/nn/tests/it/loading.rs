@@ -62,3 +62,12 @@ fn old_states_of_batch_norm_lack_the_count() -> Result<()> {
     assert_eq!(norm.num_batches_tracked.as_ref().unwrap().item()?, Scalar::Int(0));
     Ok(())
 }
+
+#[test]
+fn a_state_loads_into_the_module_that_it_is_of() -> Result<()> {
+    let model = Linear::new(2, 2)?;
+    let before = model.weight.to_vec::<f32>()?;
+    model.load_state_dict(&model.state_dict(), true)?;
+    assert_eq!(model.weight.to_vec::<f32>()?, before);
+    Ok(())
+}
