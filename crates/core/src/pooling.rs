@@ -41,13 +41,17 @@ fn output_size(input: i64, kernel: i64, padding: i64, stride: i64, dilation: i64
     if padding < 0 {
         bail!("pad must be non-negative, but got pad: {padding}");
     }
-    if padding > ((kernel - 1) * dilation + 1) / 2 {
+    let reach = (kernel - 1).checked_mul(dilation).and_then(|r| r.checked_add(1));
+    let Some(reach) = reach else {
+        bail!("effective kernel size overflows, but got kernel_size={kernel} and dilation={dilation}")
+    };
+    if padding > reach / 2 {
         bail!(
             "pad should be at most half of effective kernel size, but got pad={padding}, kernel_size={kernel} and dilation={dilation}"
         );
     }
     let extra = if ceil { stride - 1 } else { 0 };
-    let size = (input + 2 * padding - dilation * (kernel - 1) - 1 + extra).div_euclid(stride) + 1;
+    let size = (input + 2 * padding - reach + extra).div_euclid(stride) + 1;
     Ok(if ceil && (size - 1) * stride >= input + padding { size - 1 } else { size })
 }
 
