@@ -31,6 +31,18 @@ impl Deref for Parameter {
     }
 }
 
+impl From<Parameter> for Tensor {
+    fn from(parameter: Parameter) -> Tensor {
+        parameter.0
+    }
+}
+
+impl From<&Parameter> for Tensor {
+    fn from(parameter: &Parameter) -> Tensor {
+        parameter.0.clone()
+    }
+}
+
 /// A tensor that belongs to a module's state but is not trained, such as running statistics.
 #[derive(Clone, Debug)]
 pub struct Buffer {
