@@ -332,6 +332,15 @@ pub(crate) fn float_map2(
     })
 }
 
+/// Applies a function of one real tensor whose results are `int32`.
+pub(crate) fn map_to_int(a: &Tensor, f: impl Fn(f64) -> i64 + Sync) -> Result<Tensor> {
+    launch("map", Out::New, (DType::I32, a.dtype()), [a], |sizes, o, [x]| {
+        // SAFETY: as in `unary_as`.
+        unsafe { kernels::map1::<f64, i64>(sizes, o, x, f) };
+        Ok(())
+    })
+}
+
 /// Whether any element is zero; `false` on the meta device.
 pub(crate) fn contains_zero(t: &Tensor) -> bool {
     let view = t.raw();

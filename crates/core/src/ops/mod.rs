@@ -48,6 +48,7 @@ mod reduce;
 mod reduce_at;
 mod reinterpret;
 mod repetition;
+mod rrelu;
 mod sample;
 mod samples;
 mod scan;
@@ -109,6 +110,7 @@ pub use reduce::*;
 pub use reduce_at::*;
 pub use reinterpret::*;
 pub use repetition::*;
+pub use rrelu::*;
 pub use sample::*;
 pub use samples::*;
 pub use scan::*;
@@ -173,9 +175,10 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     reduce_at::OPS,
     reinterpret::OPS,
     repetition::OPS,
+    rrelu::OPS,
     sample::OPS,
-    scan::OPS,
     samples::OPS,
+    scan::OPS,
     scattering::OPS,
     search::OPS,
     shape::OPS,

@@ -166,7 +166,7 @@ fn not_negative(exponent: &Tensor) -> Result<Tensor> {
 }
 
 /// Overwrites a tensor with a result that its dtype can hold.
-fn write(target: &Tensor, result: &Tensor) -> Result<Tensor> {
+pub(super) fn write(target: &Tensor, result: &Tensor) -> Result<Tensor> {
     crate::door::check_castable(result, target)?;
     if result.sizes() != target.sizes() {
         bail!(
@@ -194,6 +194,6 @@ fn check_double(base: &Tensor, dtype: DType) -> Result<()> {
 }
 
 /// A tensor as it is before it is overwritten: a copy if its value is needed for gradients.
-fn before(t: &Tensor) -> Result<Tensor> {
+pub(super) fn before(t: &Tensor) -> Result<Tensor> {
     if crate::autograd::records(t.requires_grad()) { t.clone_tensor() } else { Ok(t.clone()) }
 }
