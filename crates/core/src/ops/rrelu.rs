@@ -2,6 +2,7 @@
 
 use cresset_macros::op;
 
+use super::unary::zero_grad;
 use super::{leaky_relu_backward, leaky_relu_with};
 use crate::op::OpDef;
 use crate::random::{Generator, default_generator};
@@ -69,7 +70,7 @@ mod rrelu_with_noise {
 /// Gradient of [`rrelu_with_noise`].
 #[op(
     "rrelu_with_noise_backward(Tensor grad_output, Tensor self, Tensor noise, Scalar lower, Scalar upper, bool training, bool self_is_result) -> Tensor",
-    composite,
+    nondiff(noise),
     no_method
 )]
 mod rrelu_with_noise_backward {
@@ -82,10 +83,24 @@ mod rrelu_with_noise_backward {
         training: bool,
         self_is_result: bool,
     ) -> Result<Tensor> {
+        let grad_output = grad_output.detach();
         if training && upper.to_f64() - lower.to_f64() > 1e-6 {
-            return noise.mul(grad_output);
+            return noise.detach().mul(&grad_output);
         }
-        leaky_relu_backward(grad_output, this, mean(lower, upper), self_is_result)
+        leaky_relu_backward(&grad_output, &this.detach(), mean(lower, upper), self_is_result)
+    }
+    fn grad_grad_output(
+        g: &Tensor,
+        this: &Tensor,
+        noise: &Tensor,
+        lower: Scalar,
+        upper: Scalar,
+        training: bool,
+    ) -> Result<Tensor> {
+        rrelu_with_noise_backward(g, this, noise, lower, upper, training, false)
+    }
+    fn grad_this(g: &Tensor) -> Result<Tensor> {
+        zero_grad(g)
     }
 }
 

@@ -35,7 +35,6 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     special_zeta_scalar_other,
     special_zeta_scalar_self,
     frexp,
-    allclose,
 ];
 
 /// Modified Bessel function of the first kind of order 0.
@@ -314,17 +313,5 @@ mod frexp {
     }
     fn grad_this(g0: Option<&Tensor>, out1: &Tensor) -> Result<Option<Tensor>> {
         g0.map(|g| g.div(&pow_scalar_self(2.0, out1)?)).transpose()
-    }
-}
-
-/// Whether all elements are close, see [`isclose`](super::isclose).
-#[op(
-    "allclose(Tensor self, Tensor other, float rtol=1.0000000000000001e-05, float atol=1e-08, bool equal_nan=False) -> bool",
-    no_grad = "the answer is bool"
-)]
-mod allclose {
-    fn kernel(this: &Tensor, other: &Tensor, rtol: f64, atol: f64, equal_nan: bool) -> Result<bool> {
-        let close = this.isclose_with(other, |o| o.rtol(rtol).atol(atol).equal_nan(equal_nan))?;
-        Ok(close.all()?.item()?.to_bool())
     }
 }

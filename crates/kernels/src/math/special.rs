@@ -79,7 +79,7 @@ pub fn zeta(x: f64, q: f64) -> f64 {
     if x == 1.0 {
         return f64::INFINITY;
     }
-    if x < 1.0 || x.is_nan() {
+    if x < 1.0 {
         return f64::NAN;
     }
     if q <= 0.0 {
@@ -325,6 +325,10 @@ fn gamma_series(a: f64, x: f64) -> f64 {
 /// The upper function as a continued fraction, by Lentz' method.
 fn gamma_fraction(a: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
+    let factor = gamma_factor(a, x);
+    if factor == 0.0 {
+        return 0.0;
+    }
     let mut b = x + 1.0 - a;
     let mut c = 1.0 / TINY;
     let mut d = 1.0 / b;
@@ -342,7 +346,7 @@ fn gamma_fraction(a: f64, x: f64) -> f64 {
             break;
         }
     }
-    h * gamma_factor(a, x)
+    h * factor
 }
 
 #[cfg(test)]
