@@ -112,21 +112,23 @@ pub(crate) fn spread(g: &Tensor, sizes: &[i64], dims: DimList, keepdim: bool) ->
 }
 
 /// The gradient of an extreme: `g` shared evenly among the elements that equal the result.
+///
+/// A NaN equals itself only if `nan` says so; else its gradient is NaN, as that of `amax` is in PyTorch.
 pub(crate) fn share(
     g: &Tensor,
     this: &Tensor,
     result: &Tensor,
     dims: DimList,
     keepdim: bool,
+    nan: bool,
 ) -> Result<Tensor> {
     let sizes = this.sizes();
     let (g, result) = (restore(g, &sizes, dims, keepdim)?, restore(result, &sizes, dims, keepdim)?);
-    let hit = this.eq(&result)?.logical_or(&this.isnan()?.logical_and(&result.isnan()?)?)?;
-    let wanted: Vec<i64> = match dims {
-        Some(dims) => dims.to_vec(),
-        None => (0..sizes.len() as i64).collect(),
-    };
-    let number = crate::ops::sum_dim::call(&hit, Some(&wanted), true, None)?;
+    let mut hit = this.eq(&result)?;
+    if nan {
+        hit = hit.logical_or(&this.isnan()?.logical_and(&result.isnan()?)?)?;
+    }
+    let number = crate::ops::sum_dim::call(&hit, dims, true, None)?;
     g.mul(&hit)?.div(&number)
 }
 

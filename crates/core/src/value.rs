@@ -275,6 +275,7 @@ macro_rules! returns_one {
 
 returns_one! {
     Tensor, "a Tensor": |x| Value::Tensor(x), Value::Tensor(t) => t;
+    Option<Tensor>, "a Tensor or None": |x| x.map_or(Value::None, Value::Tensor), Value::Tensor(t) => Some(t), Value::None => None;
     Vec<Tensor>, "a list of Tensors": |x| Value::Tensors(x), Value::Tensors(l) => l;
     bool, "a bool": |x| Value::Bool(x), Value::Bool(b) => b;
     i64, "an int": |x| Value::Int(x), Value::Int(i) => i;

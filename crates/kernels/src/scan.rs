@@ -3,7 +3,6 @@
 //! `f32` sums and products run in `f64`, as PyTorch's do: a running sum cannot be made a tree without changing its results.
 
 use crate::dtype::{C32, C64, Element};
-use crate::math::Real;
 use crate::multiversion;
 use crate::parts::Parts;
 use crate::softmax::Along;
@@ -152,19 +151,43 @@ pub fn running_extreme<T: Element + PartialOrd>(
     });
 }
 
+/// A type of running sums of exponentials.
+pub trait Exponential: Running {
+    /// The logarithm of 0.
+    const LOWEST: Self::Acc;
+    /// `ln(e^a + e^b)`.
+    fn log_add(a: Self::Acc, b: Self::Acc) -> Self::Acc;
+}
+
+macro_rules! exponential {
+    ($($t:ty, $lowest:expr, $add:ident);*) => {$(
+        impl Exponential for $t {
+            const LOWEST: Self::Acc = $lowest;
+            fn log_add(a: Self::Acc, b: Self::Acc) -> Self::Acc { $add(a, b) }
+        }
+    )*};
+}
+
+exponential!(
+    f32, f64::NEG_INFINITY, log_add;
+    f64, f64::NEG_INFINITY, log_add;
+    C32, C64::new(f64::NEG_INFINITY, 0.0), log_add_complex;
+    C64, C64::new(f64::NEG_INFINITY, 0.0), log_add_complex
+);
+
 /// Logarithm of the running sum of exponentials of contiguous `x`.
 ///
 /// # Panics
 /// If a slice is not as long as `shape` says.
-pub fn log_cumulate<T: Real>(shape: Along, x: &[T], y: &mut [T]) {
+pub fn log_cumulate<T: Exponential>(shape: Along, x: &[T], y: &mut [T]) {
     assert!(x.len() == shape.numel() && y.len() == x.len());
     let y = Parts::new(y);
     each_line(shape, |line| {
-        let mut acc = f64::NEG_INFINITY;
+        let mut acc = T::LOWEST;
         for i in line {
-            acc = log_add(x[i].wide(), acc);
+            acc = T::log_add(x[i].widen(), acc);
             // SAFETY: each line is one task's.
-            unsafe { y.part(i..i + 1)[0] = T::real(acc) };
+            unsafe { y.part(i..i + 1)[0] = T::round(acc) };
         }
     });
 }
@@ -176,6 +199,18 @@ fn log_add(a: f64, b: f64) -> f64 {
     }
     let (low, high) = if a < b { (a, b) } else { (b, a) };
     if low == high && !low.is_finite() { a } else { (low - high).exp().ln_1p() + high }
+}
+
+/// As [`log_add`]; the real parts say which exponential is the larger.
+fn log_add_complex(a: C64, b: C64) -> C64 {
+    if a.is_nan() || b.is_nan() {
+        return C64::new(f64::NAN, f64::NAN);
+    }
+    let (low, high) = if a.re < b.re { (a, b) } else { (b, a) };
+    if low.re == f64::NEG_INFINITY || high.re == f64::INFINITY {
+        return high;
+    }
+    ((low - high).exp() + 1.0).ln() + high
 }
 
 #[cfg(test)]

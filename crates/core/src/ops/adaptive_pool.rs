@@ -171,15 +171,13 @@ mod _adaptive_avg_pool2d {
 }
 
 /// Gradient of [`adaptive_avg_pool2d`].
-#[op(
-    "_adaptive_avg_pool2d_backward(Tensor grad_output, Tensor self) -> Tensor",
-    nondiff(this),
-    no_method,
-    no_fn
-)]
+#[op("_adaptive_avg_pool2d_backward(Tensor grad_output, Tensor self) -> Tensor", no_method, no_fn)]
 mod _adaptive_avg_pool2d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor) -> Result<Tensor> {
         average_backward(grad_output, this, 2)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(g: &Tensor, grad_output: &Meta) -> Result<Tensor> {
         let sizes = grad_output.sizes();
@@ -201,12 +199,15 @@ mod adaptive_max_pool2d {
 /// Gradient of [`adaptive_max_pool2d`] from that of its values.
 #[op(
     "adaptive_max_pool2d_backward(Tensor grad_output, Tensor self, Tensor indices) -> Tensor",
-    nondiff(this, indices),
+    nondiff(indices),
     no_method
 )]
 mod adaptive_max_pool2d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor, indices: &Tensor) -> Result<Tensor> {
         pooling::max_backward(grad_output, this, indices, 2)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(g: &Tensor, indices: &Tensor) -> Result<Tensor> {
         pooling::pick(g, indices, 2)
@@ -233,15 +234,13 @@ mod _adaptive_avg_pool3d {
 }
 
 /// Gradient of [`adaptive_avg_pool3d`].
-#[op(
-    "_adaptive_avg_pool3d_backward(Tensor grad_output, Tensor self) -> Tensor",
-    nondiff(this),
-    no_method,
-    no_fn
-)]
+#[op("_adaptive_avg_pool3d_backward(Tensor grad_output, Tensor self) -> Tensor", no_method, no_fn)]
 mod _adaptive_avg_pool3d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor) -> Result<Tensor> {
         average_backward(grad_output, this, 3)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(g: &Tensor, grad_output: &Meta) -> Result<Tensor> {
         let sizes = grad_output.sizes();
@@ -263,12 +262,15 @@ mod adaptive_max_pool3d {
 /// Gradient of [`adaptive_max_pool3d`] from that of its values.
 #[op(
     "adaptive_max_pool3d_backward(Tensor grad_output, Tensor self, Tensor indices) -> Tensor",
-    nondiff(this, indices),
+    nondiff(indices),
     no_method
 )]
 mod adaptive_max_pool3d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor, indices: &Tensor) -> Result<Tensor> {
         pooling::max_backward(grad_output, this, indices, 3)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(g: &Tensor, indices: &Tensor) -> Result<Tensor> {
         pooling::pick(g, indices, 3)

@@ -6,7 +6,7 @@ use cresset_macros::op;
 use crate::copy::copy_into;
 use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
 use crate::op::{Grad, Grads, Needs, OpDef};
-use crate::ops::norm::{asked, centred, masked, normalised, optional, over, statistics_type, wanted};
+use crate::ops::norm::{Given, asked, centred, given, normalised, optional, over, statistics_type, wanted};
 use crate::reduction::scale;
 use crate::second::differentiate;
 use crate::storage::{access, access_lists};
@@ -147,7 +147,7 @@ mod batch_norm {
     ) -> Result<Tensor> {
         let _ = cudnn_enabled;
         if input.numel() == 0 {
-            Parameters { weight, bias, mean: running_mean, var: running_var }.check(input, training)?;
+            // Nothing to normalise, but the result still depends on its arguments.
             let gain = weight.map_or_else(|| Ok(input.clone()), |w| input.mul(&w.narrow(0, 0, 1)?))?;
             return bias.map_or_else(|| Ok(gain.clone()), |b| gain.add(&b.narrow(0, 0, 1)?));
         }
@@ -204,7 +204,7 @@ mod native_batch_norm {
             eps,
             &mask,
         )?;
-        Ok(masked([x, w, b], mask))
+        Ok(vec![x.into(), w.into(), b.into()])
     }
 }
 
@@ -246,7 +246,7 @@ mod native_batch_norm_backward {
         train: bool,
         eps: f64,
         output_mask: &[bool],
-    ) -> Result<(Tensor, Tensor, Tensor)> {
+    ) -> Result<Given> {
         let shape =
             Parameters { weight, bias: None, mean: running_mean, var: running_var }.check(input, train)?;
         let compute = float_type(input.dtype());
@@ -268,7 +268,7 @@ mod native_batch_norm_backward {
             });
         });
         let parameter = weight.map_or(input.dtype(), Tensor::dtype);
-        Ok((cast(gx, input.dtype())?, cast(gw, parameter)?, cast(gb, parameter)?))
+        given(output_mask, [gx, gw, gb], [input.dtype(), parameter, parameter])
     }
     fn grad(
         grads: &[Option<Tensor>],

@@ -61,7 +61,7 @@ mod amax {
         extremes("amax", Reduce::Max, this, dim, keepdim, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, dim: &[i64], keepdim: bool, out: &Tensor) -> Result<Tensor> {
-        share(g, this, out, Some(dim), keepdim)
+        share(g, this, out, Some(dim), keepdim, false)
     }
 }
 
@@ -72,7 +72,7 @@ mod amin {
         extremes("amin", Reduce::Min, this, dim, keepdim, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, dim: &[i64], keepdim: bool, out: &Tensor) -> Result<Tensor> {
-        share(g, this, out, Some(dim), keepdim)
+        share(g, this, out, Some(dim), keepdim, false)
     }
 }
 
@@ -118,7 +118,7 @@ mod aminmax {
     ) -> Result<Grads> {
         let dims = dim.map_or(vec![], |d| vec![d]);
         let part = |g: Option<&Tensor>, out: &Tensor| {
-            g.map(|g| share(g, this, out, Some(&dims), keepdim)).transpose()
+            g.map(|g| share(g, this, out, Some(&dims), keepdim, false)).transpose()
         };
         let _ = needs;
         let sum = match (part(g0, out0)?, part(g1, out1)?) {
@@ -153,7 +153,7 @@ mod max {
         reduce(Reduce::Max, this, None, false, this.dtype(), out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
-        share(g, this, out, None, false)
+        share(g, this, out, None, false, true)
     }
 }
 
@@ -166,7 +166,7 @@ mod min {
         reduce(Reduce::Min, this, None, false, this.dtype(), out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
-        share(g, this, out, None, false)
+        share(g, this, out, None, false, true)
     }
 }
 

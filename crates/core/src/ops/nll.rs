@@ -3,6 +3,7 @@
 use cresset_kernels::nll::Nll;
 use cresset_macros::op;
 
+use crate::autograd::Meta;
 use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
 use crate::op::OpDef;
 use crate::reduction::{offset, scale};
@@ -93,6 +94,7 @@ fn forward(
     let mut ins = vec![x.raw(), t.raw()];
     ins.extend(w.iter().map(|t| t.raw()));
     let ((classes, inner), outs) = (extent(&x.sizes()), [output.raw(), total.raw()]);
+    let batched = this.dim() > 1;
     let bad = access_lists(&outs.each_ref(), &ins.iter().collect::<Vec<_>>(), |o, i| {
         // SAFETY: all are locked, row-major and of the types that they are read as; the outputs are fresh.
         with_float!(compute, T => unsafe {
@@ -102,7 +104,7 @@ fn forward(
             all[0] = 0.0;
             match nll.bad_target() {
                 Some(bad) => return Some(bad),
-                None if reduction == NONE => nll.losses(slice(&i[0]), out),
+                None if reduction == NONE && batched => nll.losses(slice(&i[0]), out),
                 None => {
                     let (sum, count) = nll.total(slice(&i[0]));
                     out[0] = (if reduction == MEAN { sum / count } else { sum }) as T;
@@ -190,7 +192,7 @@ mod nll_loss_forward {
 /// Gradient of [`nll_loss_forward`].
 #[op(
     "nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor",
-    nondiff(this, target, weight, total_weight),
+    nondiff(target, weight, total_weight),
     no_method
 )]
 mod nll_loss_backward {
@@ -204,6 +206,9 @@ mod nll_loss_backward {
         total_weight: &Tensor,
     ) -> Result<Tensor> {
         backward(grad_output, this, target, weight, reduction, ignore_index, total_weight)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(
         g: &Tensor,
@@ -274,7 +279,7 @@ mod nll_loss2d_forward {
 /// Gradient of [`nll_loss2d_forward`].
 #[op(
     "nll_loss2d_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor",
-    nondiff(this, target, weight, total_weight),
+    nondiff(target, weight, total_weight),
     no_method
 )]
 mod nll_loss2d_backward {
@@ -288,6 +293,9 @@ mod nll_loss2d_backward {
         total_weight: &Tensor,
     ) -> Result<Tensor> {
         backward(grad_output, this, target, weight, reduction, ignore_index, total_weight)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(
         g: &Tensor,

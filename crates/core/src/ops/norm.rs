@@ -10,7 +10,7 @@ use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
 use crate::layout::Dims;
 use crate::op::{Grad, Grads, Needs, OpDef};
 use crate::ops::{mean_dim, sum_dim};
-use crate::reduction::offset;
+use crate::reduction::{offset, scale};
 use crate::second::differentiate;
 use crate::storage::{Raw, access_lists};
 use crate::{DType, Result, Tensor, bail, op_list, with_float};
@@ -157,19 +157,27 @@ mod native_layer_norm {
         let mask = [needs.get(0), needs.get(1), needs.get(2)];
         let (x, w, b) =
             native_layer_norm_backward::call(g, input, normalized_shape, out1, out2, weight, bias, &mask)?;
-        Ok(masked([x, w, b], mask))
+        Ok(vec![x.into(), w.into(), b.into()])
     }
 }
 
-/// Gradients that were asked for.
-pub(crate) fn masked(grads: [Tensor; 3], mask: [bool; 3]) -> Grads {
-    grads.into_iter().zip(mask).map(|(g, m)| if m { Grad::One(g) } else { Grad::None }).collect()
+/// An uninitialised gradient of that shape if it was asked for, else one without elements.
+pub(crate) fn wanted(mask: &[bool], i: usize, sizes: &[i64], dtype: DType, like: &Tensor) -> Result<Tensor> {
+    Tensor::empty_of(if asks(mask, i) { sizes } else { &[0] }, dtype, like.device())
 }
 
-/// A result of that shape if it was asked for, else one without elements.
-pub(crate) fn wanted(mask: &[bool], i: usize, sizes: &[i64], dtype: DType, like: &Tensor) -> Result<Tensor> {
-    let yes = mask.get(i).copied().unwrap_or(false);
-    Tensor::empty_of(if yes { sizes } else { &[0] }, dtype, like.device())
+fn asks(mask: &[bool], i: usize) -> bool {
+    mask.get(i).copied().unwrap_or(false)
+}
+
+/// Gradients for input, weight and bias, as far as they were asked for.
+pub(crate) type Given = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+/// The gradients that were asked for, in the dtypes of their arguments.
+pub(crate) fn given(mask: &[bool], grads: [Tensor; 3], dtypes: [DType; 3]) -> Result<Given> {
+    let [a, b, c] = grads;
+    let one = |i: usize, t: Tensor| if asks(mask, i) { cast(t, dtypes[i]).map(Some) } else { Ok(None) };
+    Ok((one(0, a)?, one(1, b)?, one(2, c)?))
 }
 
 /// Gradients of [`native_layer_norm`] for input, weight and bias, as far as `output_mask` asks for them.
@@ -189,7 +197,7 @@ mod native_layer_norm_backward {
         weight: Option<&Tensor>,
         bias: Option<&Tensor>,
         output_mask: &[bool],
-    ) -> Result<(Tensor, Tensor, Tensor)> {
+    ) -> Result<Given> {
         let n = check_normalized(input, normalized_shape, weight, bias, ", ")?;
         let compute = float_type(input.dtype());
         let (g, x) = (dense(grad_out, compute)?, dense(input, compute)?);
@@ -210,7 +218,7 @@ mod native_layer_norm_backward {
             });
         });
         let parameter = weight.map_or(input.dtype(), Tensor::dtype);
-        Ok((cast(gx, input.dtype())?, cast(gw, parameter)?, cast(gb, parameter)?))
+        given(output_mask, [gx, gw, gb], [input.dtype(), parameter, parameter])
     }
     fn grad(
         grads: &[Option<Tensor>],
@@ -239,9 +247,10 @@ mod native_layer_norm_backward {
     }
 }
 
-/// The gradients of outputs that exist.
+/// The gradient of each of three outputs, of which only those asked for exist.
 pub(crate) fn asked(grads: &[Option<Tensor>], mask: &[bool]) -> Vec<Option<Tensor>> {
-    grads.iter().zip(mask).map(|(g, m)| if *m { g.clone() } else { None }).collect()
+    let mut existing = grads.iter().cloned();
+    mask.iter().map(|m| if *m { existing.next().flatten() } else { None }).collect()
 }
 
 /// The sum over `dims`, which may be none.
@@ -367,6 +376,8 @@ mod native_group_norm {
     }
     fn grad(
         g: &Tensor,
+        g1: Option<&Tensor>,
+        g2: Option<&Tensor>,
         input: &Tensor,
         weight: Option<&Tensor>,
         N: i64,
@@ -380,15 +391,44 @@ mod native_group_norm {
         let mask = [needs.get(0), needs.get(1), needs.get(2)];
         let (x, w, b) =
             native_group_norm_backward::call(g, input, out1, out2, weight, N, C, HxW, group, &mask)?;
-        Ok(masked([x, w, b], mask))
+        let x = match x {
+            Some(x) => Some(with_statistics(x, [g1, g2], input, out1, out2)?),
+            None => None,
+        };
+        Ok(vec![x.into(), w.into(), b.into()])
     }
+}
+
+/// Adds the gradients that come through mean and reciprocal deviation to `gx`.
+fn with_statistics(
+    gx: Tensor,
+    grads: [Option<&Tensor>; 2],
+    input: &Tensor,
+    mean: &Tensor,
+    rstd: &Tensor,
+) -> Result<Tensor> {
+    let rows = |t: &Tensor| t.reshape(&[t.numel() as i64, 1]);
+    let groups = mean.numel();
+    let width = input.numel() / groups.max(1);
+    let x = input.reshape(&[groups as i64, width as i64])?;
+    let share = 1.0 / width as f64;
+    let mut total = gx;
+    if let Some(g) = grads[0] {
+        let part = scale(&rows(g)?, share)?.expand(&x.sizes())?;
+        total = total.add(&part.reshape(&input.sizes())?)?;
+    }
+    if let Some(g) = grads[1] {
+        let cube = rows(&rstd.mul(rstd)?.mul(rstd)?.mul(g)?)?;
+        let part = scale(&x.sub(&rows(mean)?)?.mul(&cube)?, -share)?;
+        total = total.add(&part.reshape(&input.sizes())?)?;
+    }
+    Ok(total)
 }
 
 /// Gradients of [`native_group_norm`] for input, weight and bias, as far as `output_mask` asks for them.
 #[op(
     "native_group_norm_backward(Tensor grad_out, Tensor input, Tensor mean, Tensor rstd, Tensor? weight, SymInt N, SymInt C, SymInt HxW, int group, bool[3] output_mask) -> (Tensor, Tensor, Tensor)",
-    wrt(grad_out, input, weight),
-    nondiff(mean, rstd),
+    wrt(grad_out, input, mean, rstd, weight),
     no_method
 )]
 mod native_group_norm_backward {
@@ -403,7 +443,7 @@ mod native_group_norm_backward {
         HxW: i64,
         group: i64,
         output_mask: &[bool],
-    ) -> Result<(Tensor, Tensor, Tensor)> {
+    ) -> Result<Given> {
         let compute = float_type(input.dtype());
         let (g, x) = (dense(grad_out, compute)?, dense(input, compute)?);
         let (mean, rstd, w) = (dense(mean, compute)?, dense(rstd, compute)?, dense_option(weight, compute)?);
@@ -423,12 +463,13 @@ mod native_group_norm_backward {
             });
         });
         let parameter = weight.map_or(input.dtype(), Tensor::dtype);
-        Ok((cast(gx, input.dtype())?, cast(gw, parameter)?, cast(gb, parameter)?))
+        given(output_mask, [gx, gw, gb], [input.dtype(), parameter, parameter])
     }
     fn grad(
         grads: &[Option<Tensor>],
         grad_out: &Tensor,
         input: &Tensor,
+        mean: &Tensor,
         rstd: &Tensor,
         weight: Option<&Tensor>,
         N: i64,
@@ -437,21 +478,21 @@ mod native_group_norm_backward {
         group: i64,
         output_mask: &[bool],
     ) -> Result<Grads> {
-        let mut inputs = vec![grad_out, input];
+        let mut inputs = vec![grad_out, input, mean, rstd];
         inputs.extend(weight);
-        let given = asked(grads, output_mask);
-        let mut found = differentiate(&inputs, &given, |v| {
+        let mut found = differentiate(&inputs, &asked(grads, output_mask), |v| {
             let grouped = [N, group, C / group, HxW];
             let (g, x) = (v[0].reshape(&grouped)?, v[1].reshape(&grouped)?);
-            let (xhat, rstd) = normalised(&x, &rstd.reshape(&[N, group, 1, 1])?, &[2, 3])?;
-            let gw = match v.get(2) {
+            let (mean, rstd) = (v[2].reshape(&[N, group, 1, 1])?, v[3].reshape(&[N, group, 1, 1])?);
+            let xhat = x.sub(&mean)?.mul(&rstd)?;
+            let gw = match v.get(4) {
                 Some(w) => g.mul(&w.reshape(&[1, group, C / group, 1])?)?,
                 None => g.clone(),
             };
             let gx = centred(&gw, &xhat, &[2, 3])?.mul(&rstd)?.reshape(&input.sizes())?;
             Ok(vec![gx, over(&g.mul(&xhat)?, &[0, 3])?.reshape(&[C])?, over(&g, &[0, 3])?.reshape(&[C])?])
         })?;
-        found.resize(3, None);
+        found.resize(5, None);
         Ok(found.into_iter().map(Grad::from).collect())
     }
 }

@@ -3,6 +3,7 @@
 use cresset_kernels::pool::Average;
 use cresset_macros::op;
 
+use crate::autograd::Meta;
 use crate::op::OpDef;
 use crate::pooling::{self, Sizes, windows};
 use crate::{Result, Tensor, bail, op_list};
@@ -187,7 +188,7 @@ mod max_pool2d_with_indices {
 /// Gradient of [`max_pool2d_with_indices`] from that of its values.
 #[op(
     "max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, int[2] dilation, bool ceil_mode, Tensor indices) -> Tensor",
-    nondiff(this, indices),
+    nondiff(indices),
     no_method
 )]
 mod max_pool2d_with_indices_backward {
@@ -204,6 +205,9 @@ mod max_pool2d_with_indices_backward {
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation, ceil: ceil_mode };
         windows("max_pool2d", this, 2, sizes)?;
         pooling::max_backward(grad_output, this, indices, 2)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(g: &Tensor, indices: &Tensor) -> Result<Tensor> {
         pooling::pick(g, indices, 2)
@@ -257,7 +261,6 @@ mod avg_pool2d {
 /// Gradient of [`avg_pool2d`].
 #[op(
     "avg_pool2d_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride, int[2] padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor",
-    nondiff(this),
     no_method
 )]
 mod avg_pool2d_backward {
@@ -275,6 +278,9 @@ mod avg_pool2d_backward {
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation: &[1], ceil: ceil_mode };
         let (windows, _) = windows("avg_pool2d", this, 2, sizes)?;
         pooling::average_backward(grad_output, this, &windows, how)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(
         g: &Tensor,
@@ -352,7 +358,7 @@ mod max_pool3d_with_indices {
 /// Gradient of [`max_pool3d_with_indices`] from that of its values.
 #[op(
     "max_pool3d_with_indices_backward(Tensor grad_output, Tensor self, int[3] kernel_size, int[3] stride, int[3] padding, int[3] dilation, bool ceil_mode, Tensor indices) -> Tensor",
-    nondiff(this, indices),
+    nondiff(indices),
     no_method
 )]
 mod max_pool3d_with_indices_backward {
@@ -369,6 +375,9 @@ mod max_pool3d_with_indices_backward {
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation, ceil: ceil_mode };
         windows("max_pool3d_with_indices", this, 3, sizes)?;
         pooling::max_backward(grad_output, this, indices, 3)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(g: &Tensor, indices: &Tensor) -> Result<Tensor> {
         pooling::pick(g, indices, 3)
@@ -422,7 +431,6 @@ mod avg_pool3d {
 /// Gradient of [`avg_pool3d`].
 #[op(
     "avg_pool3d_backward(Tensor grad_output, Tensor self, int[3] kernel_size, int[3] stride, int[3] padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor",
-    nondiff(this),
     no_method
 )]
 mod avg_pool3d_backward {
@@ -440,6 +448,9 @@ mod avg_pool3d_backward {
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation: &[1], ceil: ceil_mode };
         let (windows, _) = windows("avg_pool3d", this, 3, sizes)?;
         pooling::average_backward(grad_output, this, &windows, how)
+    }
+    fn grad_this(this: &Meta) -> Result<Tensor> {
+        this.zeros()
     }
     fn grad_grad_output(
         g: &Tensor,

@@ -5,12 +5,12 @@ use cresset_kernels::scan as kernels;
 use cresset_macros::op;
 
 use crate::autograd::Meta;
-use crate::dense::{along, cast, dense, float_type, slice, slice_mut};
+use crate::dense::{along, cast, dense, slice, slice_mut};
 use crate::layout::wrap_dim;
 use crate::op::{OpDef, Out};
 use crate::reduction::sum_dtype;
 use crate::storage::{Raw, access};
-use crate::{DType, Result, Tensor, bail, op_list, pointwise, with_float};
+use crate::{DType, Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
     cumsum,
@@ -202,20 +202,27 @@ mod cummin {
 mod _logcumsumexp {
     fn kernel(this: &Tensor, dim: i64) -> Result<Tensor> {
         let d = wrap_dim(dim, this.dim())?;
-        if !this.is_floating_point() {
+        if this.dtype().is_integral_or_bool() {
             bail!(
                 NotImplemented,
                 "\"logcumsumexp_out_cpu\" not implemented for '{}'",
                 this.dtype().scalar_type()
             );
         }
-        let (compute, shape) = (float_type(this.dtype()), along(&this.sizes(), d));
+        let (compute, shape) = (compute_type(this.dtype()), along(&this.sizes(), d));
         let x = dense(this, compute)?;
         let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
         let (o, i) = (y.raw(), x.raw());
         access([&o], [&i], |[y], [x]| {
-            // SAFETY: both are locked and row-major, the output is fresh.
-            with_float!(compute, T => unsafe { kernels::log_cumulate::<T>(shape, slice(&x), slice_mut(&y)) })
+            // SAFETY: both are locked, row-major and of the compute type; the output is fresh.
+            unsafe {
+                match compute {
+                    DType::F32 => kernels::log_cumulate::<f32>(shape, slice(&x), slice_mut(&y)),
+                    DType::F64 => kernels::log_cumulate::<f64>(shape, slice(&x), slice_mut(&y)),
+                    DType::Complex64 => kernels::log_cumulate::<C32>(shape, slice(&x), slice_mut(&y)),
+                    _ => kernels::log_cumulate::<C64>(shape, slice(&x), slice_mut(&y)),
+                }
+            }
         });
         cast(y, this.dtype())
     }
@@ -223,15 +230,26 @@ mod _logcumsumexp {
         if this.dim() == 0 {
             return Ok(g.clone());
         }
-        // Positive and negative gradients apart, each as a sum of exponentials from the end.
-        let lowest =
-            crate::copy::full(&g.sizes(), crate::Scalar::Float(f64::NEG_INFINITY), g.dtype(), g.device())?;
-        let part = |g: &Tensor| -> Result<Tensor> {
-            let logs = crate::ops::where_self(&g.gt_scalar(0)?, &g.log()?, &lowest)?;
-            let sum = logs.sub(out)?.flip(&[dim])?.logcumsumexp(dim)?.flip(&[dim])?;
-            sum.add(this)?.exp()
+        let lowest = Tensor::scalar(Scalar::Float(lowest(g.dtype())), g.dtype())?;
+        let from_end = |logs: &Tensor| -> Result<Tensor> {
+            let sum = logs.sub(&out.conj()?)?.flip(&[dim])?.logcumsumexp(dim)?.flip(&[dim])?;
+            sum.add(&this.conj()?)?.exp()
         };
+        if g.is_complex() {
+            return from_end(&crate::ops::where_self(&g.ne_scalar(0)?, &g.log()?, &lowest)?);
+        }
+        // Positive and negative gradients apart, each as a sum of exponentials from the end.
+        let part = |g: &Tensor| from_end(&crate::ops::where_self(&g.gt_scalar(0)?, &g.log()?, &lowest)?);
         part(g)?.sub(&part(&g.neg()?)?)
+    }
+}
+
+/// Stands for the logarithm of zero where an infinity would breed NaN.
+fn lowest(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => -65504.0,
+        DType::F64 | DType::Complex128 => f64::MIN,
+        _ => f64::from(f32::MIN),
     }
 }
 
@@ -246,7 +264,7 @@ mod logcumsumexp {
 /// Running integral by the trapezoidal rule, points `dx` apart.
 #[op("cumulative_trapezoid.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor", composite)]
 mod cumulative_trapezoid {
-    fn kernel(y: &Tensor, dx: crate::Scalar, dim: i64) -> Result<Tensor> {
+    fn kernel(y: &Tensor, dx: Scalar, dim: i64) -> Result<Tensor> {
         let half = dx.to_f64() / 2.0;
         crate::reduction::scale(&neighbours(y, dim)?.cumsum(dim)?, half)
     }

@@ -344,7 +344,7 @@ mod _unique2 {
     ) -> Result<(Tensor, Tensor, Tensor)> {
         let _ = sorted;
         let (values, inverse, counts) = unique_sorted(this)?;
-        Ok((values, optional(inverse, return_inverse || return_counts)?, optional(counts, return_counts)?))
+        Ok((values, optional(inverse, return_inverse)?, optional(counts, return_counts)?))
     }
 }
 
@@ -411,7 +411,7 @@ mod unique_consecutive {
         dim: Option<i64>,
     ) -> Result<(Tensor, Tensor, Tensor)> {
         let (values, inverse, counts) = match dim {
-            Some(dim) => unique_slices(this, dim, false)?,
+            Some(dim) => return unique_slices(this, dim, false),
             None => {
                 refuse_meta("unique_consecutive", this)?;
                 let flat = this.contiguous_copy()?.detach().view(&[this.numel() as i64])?;

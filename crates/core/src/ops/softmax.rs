@@ -174,11 +174,14 @@ mod special_log_softmax {
 }
 
 /// [`softmax`] that gives zeros, not NaN, where a whole row is `-inf`.
-#[op("_safe_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor", composite)]
+#[op("_safe_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor")]
 mod _safe_softmax {
     fn kernel(this: &Tensor, dim: i64, dtype: Option<DType>) -> Result<Tensor> {
         let y = softmax::call(this, dim, dtype)?;
         let masked = crate::ops::all_dim::call(&this.eq_scalar(f64::NEG_INFINITY)?, dim, true)?;
         y.masked_fill(&masked, 0)
+    }
+    fn grad_this(g: &Tensor, dim: i64, out: &Tensor) -> Result<Tensor> {
+        _softmax_backward_data::call(g, out, dim, out.dtype())
     }
 }

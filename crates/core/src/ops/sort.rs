@@ -223,7 +223,7 @@ mod median {
         median_of_all(Select::Median, this)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
-        share(g, this, out, None, false)
+        share(g, this, out, None, false, true)
     }
 }
 
@@ -248,7 +248,7 @@ mod nanmedian {
         median_of_all(Select::NanMedian, this)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
-        share(g, this, out, None, false)
+        share(g, this, out, None, false, true)
     }
 }
 
