@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub use cresset_core::*;
+/// Datasets, samplers, loaders.
+pub use cresset_data as data;
 /// Files: PyTorch's checkpoints and safetensors.
 pub use cresset_io as io;
 /// Layers, losses, initialisation.
