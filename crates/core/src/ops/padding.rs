@@ -257,9 +257,37 @@ fn check(border: Border, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<(
 fn extend(border: Border, this: &Tensor, pad: &[i64], spatial: usize) -> Result<Tensor> {
     let maps = Maps::new(border, &this.sizes(), pad, spatial)?;
     let out = Tensor::empty_of(&maps.sizes, this.dtype(), this.device())?;
+    if pad.iter().all(|p| *p >= 0) {
+        return grow(border, &out, this, &amounts(pad, this.dim())).map(|()| out);
+    }
     let (strides, indexed) = maps.indexed(&this.layout());
     raw::visit(Visit::Get, &maps.sizes, (&out, &out.strides()), (this, &strides), &indexed);
     Ok(out)
+}
+
+/// Copies the original to the middle of `out`, then the borders of one dimension after the other from inside `out`.
+fn grow(border: Border, out: &Tensor, this: &Tensor, amounts: &[(i64, i64)]) -> Result<()> {
+    let mut filled = out.layout();
+    for (d, (before, _)) in amounts.iter().enumerate() {
+        filled.offset += (before * filled.strides[d]) as usize;
+        filled.sizes[d] = this.sizes()[d];
+    }
+    raw::copy(&raw::window(out, filled.clone())?, this)?;
+    for (d, &(before, after)) in amounts.iter().enumerate().rev() {
+        let (size, step) = (filled.sizes[d], filled.strides[d]);
+        let slab = |i: i64| {
+            let mut slab = filled.clone();
+            slab.offset = (slab.offset as i64 + i * step) as usize;
+            slab.sizes[d] = 1;
+            raw::window(out, slab)
+        };
+        for i in (-before..0).chain(size..size + after) {
+            raw::copy(&slab(i)?, &slab(border.place(i, size))?)?;
+        }
+        filled.offset -= (before * step) as usize;
+        filled.sizes[d] += before + after;
+    }
+    Ok(())
 }
 
 fn fold_back(border: Border, grad: &Tensor, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<Tensor> {

@@ -239,9 +239,16 @@ pub(crate) fn mask_scatter(dst: &Tensor, src: &Tensor, mask: &[bool]) -> Result<
 
 /// The positions of the `true` elements of a mask of `sizes`, as rows.
 pub(crate) fn positions(mask: &[bool], sizes: &[i64]) -> Result<Tensor> {
-    let rows = index::nonzero(mask, sizes);
-    let count = if sizes.is_empty() { index::count_true(mask) } else { rows.len() / sizes.len() };
-    Tensor::from_vec(rows, [count as i64, sizes.len() as i64])
+    let out =
+        Tensor::empty_of(&[index::count_true(mask) as i64, sizes.len() as i64], DType::I64, Device::Cpu)?;
+    if out.numel() > 0 {
+        let view = out.raw();
+        access([&view], [], |[rows], []| {
+            // SAFETY: a fresh tensor of as many rows as the mask has true elements.
+            unsafe { index::nonzero(rows.cast(), mask, sizes) }
+        });
+    }
+    Ok(out)
 }
 
 /// Zeroes what lies outside a triangle of each matrix of a row-major tensor.

@@ -44,17 +44,17 @@ pub unsafe fn accumulate(combine: Combine, sizes: &[i64], dst: Operand, src: Ope
 /// # Safety
 /// The run lies within valid operands.
 unsafe fn combine_run<T: Accumulate, const HOW: u8>(walk: &Walk, run: Run) {
-    let (dst, src, dim) = (run.dst.cast::<T>(), run.src.cast::<T>(), run.dim);
+    let (dst, src, dim, rule) = (run.dst.cast::<T>(), run.src.cast::<T>(), run.dim, walk.rule());
     // SAFETY: the run's pointers and strides are those of the caller's operands.
     unsafe {
         if dim.index != 0 {
             for i in 0..dim.size as isize {
-                let at = dst.offset(i * dim.dst + walk.offset(*run.index.offset(i * dim.index)));
+                let at = dst.offset(i * dim.dst + rule.offset(*run.index.offset(i * dim.index)));
                 *at = combined::<T, HOW>(*at, *src.offset(i * dim.src));
             }
             return;
         }
-        let dst = dst.offset(walk.offset(*run.index));
+        let dst = dst.offset(rule.offset(*run.index));
         if dim.dst == 1 && dim.src == 1 {
             let into = std::slice::from_raw_parts_mut(dst, dim.size);
             let from = std::slice::from_raw_parts(src, dim.size);

@@ -1,6 +1,10 @@
 //! Checking indices and folding several index tensors into one.
 
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
 use super::walk::Index;
+use crate::parallel::for_ranges;
 
 /// The first index in logical order outside `low..high`, if there is one.
 ///
@@ -20,26 +24,74 @@ pub unsafe fn first_outside(
     }
     let span = (high - low) as u64;
     let outside = |index: i64| index.wrapping_sub(low) as u64 >= span;
-    let varying: Vec<(usize, isize)> = sizes
-        .iter()
-        .zip(strides)
-        .filter(|&(&n, &s)| n != 1 && s != 0)
-        .map(|(&n, &s)| (n as usize, s as isize))
-        .collect();
+    let mut varying: Vec<(usize, isize)> = Vec::with_capacity(sizes.len());
+    for (&n, &s) in sizes.iter().zip(strides).filter(|&(&n, &s)| n != 1 && s != 0) {
+        let (n, s) = (n as usize, s as isize);
+        match varying.last_mut() {
+            Some(outer) if outer.1 == s * n as isize => *outer = (outer.0 * n, s),
+            _ => varying.push((n, s)),
+        }
+    }
+    let nest = Nest { ptr, dims: varying };
     let mut found = None;
-    each_row(&varying, |at, n, stride| {
-        // SAFETY: the caller vouches for every position of the nest.
-        let read = |i: usize| unsafe { *ptr.offset(at + i as isize * stride) };
-        // No early exit inside a row, so that the scan is vectorised.
-        let any = if stride == 1 {
-            (0..n).fold(false, |bad, i| bad | outside(read(i)))
-        } else {
-            (0..n).any(|i| outside(read(i)))
-        };
-        found = if any { (0..n).map(read).find(|&i| outside(i)) } else { None };
+    let first = Mutex::new(usize::MAX);
+    let len = nest.dims.iter().map(|d| d.0).product::<usize>();
+    if len >= 2 * GRAIN && nest.dims.len() == 1 {
+        for_ranges(len, GRAIN, |range| {
+            let bad = nest.scan(0, nest.dims[0].1, range, outside);
+            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+            *first = bad.unwrap_or(usize::MAX).min(*first);
+        });
+        let at = first.into_inner().unwrap_or_else(PoisonError::into_inner);
+        return (at != usize::MAX).then(|| nest.read(0, nest.dims[0].1, at));
+    }
+    each_row(&nest.dims, |at, n, stride| {
+        found = nest.scan(at, stride, 0..n, outside).map(|i| nest.read(at, stride, i));
         found.is_none()
     });
     found
+}
+
+/// Indices that a scan looks at before it asks whether one was bad.
+const BLOCK: usize = 4096;
+/// Indices below which a scan stays on one thread.
+const GRAIN: usize = 64 * 1024;
+
+struct Nest {
+    ptr: *const i64,
+    dims: Vec<(usize, isize)>,
+}
+
+// SAFETY: only read, and the caller of `first_outside` vouches for the memory.
+unsafe impl Sync for Nest {}
+
+impl Nest {
+    #[inline(always)]
+    fn read(&self, at: isize, stride: isize, i: usize) -> i64 {
+        // SAFETY: a position of the nest, for all of which the caller of `first_outside` vouches.
+        unsafe { *self.ptr.offset(at + i as isize * stride) }
+    }
+
+    /// The first position of a row whose index is bad; without an early exit inside a block, so that it is vectorised.
+    fn scan(
+        &self,
+        at: isize,
+        stride: isize,
+        range: Range<usize>,
+        bad: impl Fn(i64) -> bool,
+    ) -> Option<usize> {
+        for start in range.clone().step_by(BLOCK) {
+            let mut block = start..(start + BLOCK).min(range.end);
+            let any = match stride {
+                1 => block.clone().fold(false, |any, i| any | bad(self.read(at, 1, i))),
+                _ => block.clone().any(|i| bad(self.read(at, stride, i))),
+            };
+            if any {
+                return block.find(|&i| bad(self.read(at, stride, i)));
+            }
+        }
+        None
+    }
 }
 
 /// Element offsets that several index tensors add up to, one for each position of `sizes`, contiguous.

@@ -80,18 +80,44 @@ pub unsafe fn mask_scatter(dtype: DType, dst: *mut u8, src: *const u8, mask: &[b
     with_bits!(dtype, T => each_true(mask, |at, n| unsafe { *dst.cast::<T>().add(at) = *src.cast::<T>().add(n) }));
 }
 
-/// The positions of the `true` elements of a contiguous mask of `sizes`: [`count_true`] rows of `sizes.len()` coordinates.
-pub fn nonzero(mask: &[bool], sizes: &[i64]) -> Vec<i64> {
-    let rank = sizes.len();
-    let mut rows = vec![0_i64; count_true(mask) * rank];
-    let memory = Memory(rows.as_mut_ptr().cast());
-    each_true(mask, |at, n| {
-        let mut rest = at as i64;
-        for d in (0..rank).rev() {
-            // SAFETY: row `n` is below the count, and each `true` writes its own row.
-            unsafe { *memory.cast::<i64>().add(n * rank + d) = rest % sizes[d] };
-            rest /= sizes[d];
+/// Writes the positions of the `true` elements of a contiguous mask of `sizes`: rows of `sizes.len()` coordinates.
+///
+/// # Safety
+/// `dst` holds [`count_true`] rows.
+pub unsafe fn nonzero(dst: *mut i64, mask: &[bool], sizes: &[i64]) {
+    let (rank, starts, memory) = (sizes.len(), starts(mask), Memory(dst.cast()));
+    for_tasks(starts.len() - 1, |task| {
+        let range = chunk(task, mask.len());
+        let mut at = coordinates(range.start, sizes);
+        let mut row = memory.cast::<i64>().wrapping_add(starts[task] * rank);
+        for &hit in &mask[range] {
+            if hit {
+                // SAFETY: the rows of this task start after those of the tasks before it, and end with the count.
+                unsafe { std::ptr::copy_nonoverlapping(at.as_ptr(), row, rank) };
+                row = row.wrapping_add(rank);
+            }
+            step(&mut at, sizes);
         }
     });
-    rows
+}
+
+fn coordinates(position: usize, sizes: &[i64]) -> Vec<i64> {
+    let (mut at, mut rest) = (vec![0; sizes.len()], position as i64);
+    for d in (0..sizes.len()).rev() {
+        at[d] = rest % sizes[d];
+        rest /= sizes[d];
+    }
+    at
+}
+
+/// The next position in row-major order.
+#[inline(always)]
+fn step(at: &mut [i64], sizes: &[i64]) {
+    for (x, n) in at.iter_mut().zip(sizes).rev() {
+        *x += 1;
+        if *x < *n {
+            return;
+        }
+        *x = 0;
+    }
 }

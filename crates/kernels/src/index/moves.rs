@@ -1,5 +1,6 @@
 //! Reading from and writing to indexed places: element sizes only, no element types.
 
+use std::mem::MaybeUninit;
 use std::ptr::copy_nonoverlapping;
 
 use super::walk::{Index, Run, Walk};
@@ -35,14 +36,22 @@ pub unsafe fn put(sizes: &[i64], dst: Operand, src: Operand, index: Index) {
 /// The run lies within valid operands.
 #[inline(always)]
 unsafe fn get_run<T: Copy>(walk: &Walk, run: Run) {
-    let (dst, src, dim) = (run.dst.cast::<T>(), run.src.cast::<T>(), run.dim);
+    let (dst, src, dim, rule) = (run.dst.cast::<T>(), run.src.cast::<T>(), run.dim, walk.rule());
     // SAFETY: the run's pointers and strides are those of the caller's operands.
     unsafe {
         if dim.index == 0 {
-            return move_run(dst, src.offset(walk.offset(*run.index)), &run);
+            return move_run(dst, src.offset(rule.offset(*run.index)), &run);
+        }
+        if dim.index == 1 && dim.dst == 1 {
+            let indices = std::slice::from_raw_parts(run.index, dim.size);
+            let out = std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<T>>(), dim.size);
+            for (i, (out, index)) in out.iter_mut().zip(indices).enumerate() {
+                out.write(*src.offset(i as isize * dim.src + rule.offset(*index)));
+            }
+            return;
         }
         for i in 0..dim.size as isize {
-            let at = walk.offset(*run.index.offset(i * dim.index));
+            let at = rule.offset(*run.index.offset(i * dim.index));
             *dst.offset(i * dim.dst) = *src.offset(i * dim.src + at);
         }
     }
@@ -52,14 +61,14 @@ unsafe fn get_run<T: Copy>(walk: &Walk, run: Run) {
 /// The run lies within valid operands.
 #[inline(always)]
 unsafe fn put_run<T: Copy>(walk: &Walk, run: Run) {
-    let (dst, src, dim) = (run.dst.cast::<T>(), run.src.cast::<T>(), run.dim);
+    let (dst, src, dim, rule) = (run.dst.cast::<T>(), run.src.cast::<T>(), run.dim, walk.rule());
     // SAFETY: the run's pointers and strides are those of the caller's operands.
     unsafe {
         if dim.index == 0 {
-            return move_run(dst.offset(walk.offset(*run.index)), src, &run);
+            return move_run(dst.offset(rule.offset(*run.index)), src, &run);
         }
         for i in 0..dim.size as isize {
-            let at = walk.offset(*run.index.offset(i * dim.index));
+            let at = rule.offset(*run.index.offset(i * dim.index));
             *dst.offset(i * dim.dst + at) = *src.offset(i * dim.src);
         }
     }
@@ -74,8 +83,9 @@ unsafe fn move_run<T: Copy>(dst: *mut T, src: *const T, run: &Run) {
     unsafe {
         match (ds, ss) {
             (1, 1) => copy_nonoverlapping(src, dst, n),
-            (1, 0) => std::slice::from_raw_parts_mut(dst.cast::<std::mem::MaybeUninit<T>>(), n)
-                .fill(std::mem::MaybeUninit::new(*src)),
+            (1, 0) => {
+                std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<T>>(), n).fill(MaybeUninit::new(*src))
+            }
             _ => {
                 for i in 0..n as isize {
                     *dst.offset(i * ds) = *src.offset(i * ss);

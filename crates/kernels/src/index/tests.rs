@@ -141,7 +141,10 @@ fn masks_select_scatter_and_locate() {
     }
     assert!(picked.iter().zip(&at).all(|(&v, &i)| v == i as i32));
     assert!((0..n).all(|i| spread[i] == if mask[i] { i as i32 } else { -1 }));
-    assert_eq!(nonzero(&[true, false, false, true, true, false], &[2, 3]), [0, 0, 1, 0, 1, 1]);
+    let mut rows = [9_i64; 6];
+    // SAFETY: three rows of two coordinates.
+    unsafe { nonzero(rows.as_mut_ptr(), &[true, false, false, true, true, false], &[2, 3]) };
+    assert_eq!(rows, [0, 0, 1, 0, 1, 1]);
 }
 
 #[test]

@@ -48,6 +48,21 @@ pub(super) struct Run {
     pub dim: Dim,
 }
 
+/// What an index stands for.
+#[derive(Clone, Copy)]
+pub(super) struct Rule {
+    size: i64,
+    stride: i64,
+}
+
+impl Rule {
+    /// The offset in elements.
+    #[inline(always)]
+    pub fn offset(self, index: i64) -> isize {
+        ((index + (self.size & (index >> 63))) * self.stride) as isize
+    }
+}
+
 /// A loop nest over two operands of one element size and the indices of one of them.
 #[derive(Clone)]
 pub(super) struct Walk {
@@ -90,10 +105,10 @@ impl Walk {
         Walk { dst: dst.ptr, src: src.ptr, index: ptr, item: dst.dtype.size(), size, stride, dims }
     }
 
-    /// The offset in elements that an index stands for.
+    /// How indices become offsets; a copy, so that loops that write keep it in registers.
     #[inline(always)]
-    pub fn offset(&self, index: i64) -> isize {
-        ((index + (self.size & (index >> 63))) * self.stride) as isize
+    pub fn rule(&self) -> Rule {
+        Rule { size: self.size, stride: self.stride }
     }
 
     fn len(&self) -> usize {
