@@ -65,8 +65,8 @@ impl Plan {
             sizes.insert(start + i, n);
             strides.insert(start + i, 0);
         }
-        if let Some(d) = dims.iter().find(|&&d| all[d] == 0 && !sizes.contains(&0)) {
-            bail!(Index, "index is out of bounds for dimension with size 0 at dimension {d}");
+        if dims.iter().any(|&d| all[d] == 0) && !sizes.contains(&0) {
+            bail!(Index, "index is out of bounds for dimension with size 0");
         }
         Ok(Plan { sizes, strides, indices, dims, start, shape })
     }
