@@ -11,7 +11,8 @@ use crate::reduction::{given_dtype, mask, place, reduce, reduced_sizes, share, s
 use crate::storage::access_lists;
 use crate::{DType, Result, Tensor, bail, op_list};
 
-pub(crate) static OPS: &[&OpDef] = op_list![amax, amin, aminmax, max, min, max_dim, min_dim, argmax, argmin];
+pub(crate) static OPS: &[&OpDef] =
+    op_list![amax, amin, aminmax, max, min, max_dim, min_dim, argmax, argmin, max_other, min_other];
 
 /// Refuses to reduce nothing, which has no largest or smallest element.
 fn check_not_empty(name: &str, this: &Tensor, dims: &[i64]) -> Result<()> {
@@ -282,5 +283,21 @@ mod argmax {
 mod argmin {
     fn kernel(this: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
         position("argmin", false, this, dim, keepdim)
+    }
+}
+
+/// As [`crate::ops::maximum`].
+#[op("max.other(Tensor self, Tensor other) -> Tensor", composite, out = "out")]
+mod max_other {
+    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
+        this.maximum(other)
+    }
+}
+
+/// As [`crate::ops::minimum`].
+#[op("min.other(Tensor self, Tensor other) -> Tensor", composite, out = "out")]
+mod min_other {
+    fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
+        this.minimum(other)
     }
 }

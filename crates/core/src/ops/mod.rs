@@ -24,6 +24,7 @@ mod einsum;
 mod embeddings;
 mod extreme;
 mod gated;
+mod group_norm;
 mod image;
 mod index;
 mod join;
@@ -62,6 +63,8 @@ mod splitting;
 mod ternary;
 mod transcendental;
 mod unary;
+mod unique;
+mod vector_norm;
 mod view_grad;
 pub(crate) mod view_layout;
 mod views;
@@ -87,6 +90,7 @@ pub use einsum::*;
 pub use embeddings::*;
 pub use extreme::*;
 pub use gated::*;
+pub use group_norm::*;
 pub use image::*;
 pub use index::*;
 pub use join::*;
@@ -124,6 +128,8 @@ pub use splitting::*;
 pub use ternary::*;
 pub use transcendental::*;
 pub use unary::*;
+pub use unique::*;
+pub use vector_norm::*;
 pub use view_grad::*;
 pub use views::*;
 pub use views_inplace::*;
@@ -152,6 +158,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     embeddings::OPS,
     extreme::OPS,
     gated::OPS,
+    group_norm::OPS,
     image::OPS,
     index::OPS,
     join::OPS,
@@ -189,6 +196,8 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     ternary::OPS,
     transcendental::OPS,
     unary::OPS,
+    unique::OPS,
+    vector_norm::OPS,
     view_grad::OPS,
     views::OPS,
     views_inplace::OPS,

@@ -1,5 +1,6 @@
 //! Tests of the engine through its public interface.
 
+mod families;
 mod autograd;
 mod custom;
 mod inplace;
