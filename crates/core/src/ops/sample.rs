@@ -9,8 +9,16 @@ use crate::op::{OpDef, Out};
 use crate::random::Generator;
 use crate::{DType, Result, Tensor, copy, ensure, op_list};
 
-pub(crate) static OPS: &[&OpDef] =
-    op_list![bernoulli, bernoulli_p, poisson, binomial, standard_gamma, sample_dirichlet, multinomial];
+pub(crate) static OPS: &[&OpDef] = op_list![
+    bernoulli,
+    bernoulli_p,
+    poisson,
+    binomial,
+    standard_gamma,
+    standard_gamma_grad,
+    sample_dirichlet,
+    multinomial
+];
 
 /// 1 with the probability that is the element, else 0.
 #[op("bernoulli(Tensor self, *, Generator? generator=None) -> Tensor", out = "out", tags(random))]
@@ -111,12 +119,7 @@ mod binomial {
 }
 
 /// Gamma numbers of scale 1 whose shapes are the elements.
-#[op(
-    "_standard_gamma(Tensor self, Generator? generator=None) -> Tensor",
-    no_grad = "the reparameterised gradient does not exist yet",
-    tags(random),
-    no_method
-)]
+#[op("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor", tags(random), no_method)]
 mod standard_gamma {
     fn kernel(this: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
         let dense = copy::contiguous_copy(this)?;
@@ -129,6 +132,27 @@ mod standard_gamma {
         let least = smallest_normal(this.dtype());
         let draw = |alpha: f64| f64::from(kernels::standard_gamma_f32(&mut engine, alpha as f32)).max(least);
         from_values(this, shapes.into_iter().map(draw))
+    }
+    fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
+        g.mul(&standard_gamma_grad::call(this, out)?)
+    }
+}
+
+/// The derivative of gamma numbers `output` by their shapes `self`.
+#[op(
+    "_standard_gamma_grad(Tensor self, Tensor output) -> Tensor",
+    no_grad = "PyTorch has no second derivative of it either",
+    no_method
+)]
+mod standard_gamma_grad {
+    fn kernel(this: &Tensor, output: &Tensor) -> Result<Tensor> {
+        let sizes = crate::layout::broadcast_shapes(&this.sizes(), &output.sizes())?;
+        let t = Tensor::empty_of(&sizes, this.dtype(), this.device())?;
+        let along = |other: &Tensor| -> Result<Vec<f64>> {
+            draw::values_along::<f64>(&crate::ops::raw::cast(other, DType::F64)?, &t)
+        };
+        let pairs = along(this)?.into_iter().zip(along(output)?);
+        from_values(&t, pairs.map(|(alpha, x)| kernels::standard_gamma_gradient(alpha, x)))
     }
 }
 
