@@ -88,7 +88,7 @@ mod aminmax {
     fn kernel(this: &Tensor, dim: Option<i64>, keepdim: bool, out: Out) -> Result<(Tensor, Tensor)> {
         check_ordered("aminmax", this)?;
         if let Out::Into([min, max]) = out {
-            for t in [min, max].into_iter().filter(|t| t.dtype() != this.dtype()) {
+            if let Some(t) = [min, max].into_iter().find(|t| t.dtype() != this.dtype()) {
                 bail!(
                     "Expected out tensor to have dtype {}, but got {} instead",
                     crate::reduction::c_name(this.dtype()),

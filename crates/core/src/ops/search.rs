@@ -182,7 +182,7 @@ fn members(elements: &Tensor, tests: &Tensor, invert: bool) -> Result<Tensor> {
 }
 
 fn mark<T: Element + PartialOrd>(elements: &[T], tests: &[T], invert: bool, out: &mut [bool]) {
-    let mut tests: Vec<T> = tests.iter().copied().filter(|t| t == t).collect();
+    let mut tests: Vec<T> = tests.iter().copied().filter(|t| t.partial_cmp(t).is_some()).collect();
     tests.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     for (out, e) in out.iter_mut().zip(elements) {
         let at = tests.partition_point(|t| t < e);

@@ -57,8 +57,9 @@ pub unsafe fn compare(
             $f(op, &mut [], &[], &[])?;
             let kernel = |p: [*mut u8; 3], n: usize| {
                 // SAFETY: `run` passes `n` elements of the types below.
-                let (out, a, b) =
-                    unsafe { (output::<bool>(p[0], n), input::<$T>(p[1], n), input::<$T>(p[2], n)) };
+                let out = unsafe { output::<bool>(p[0], n) };
+                // SAFETY: as above.
+                let [a, b] = unsafe { [input::<$T>(p[1], n), input::<$T>(p[2], n)] };
                 let _ = $f(op, out, a, b);
             };
             // SAFETY: the caller's promise.
