@@ -182,9 +182,7 @@ impl Pieces {
         // SAFETY: the pieces lie within the planes and within the runs.
         unsafe {
             if gaps {
-                for i in 0..n {
-                    *dst.add(i) = T::ZERO;
-                }
+                clear_short(n, dst);
             }
             for piece in &self.list[first..last] {
                 copy_strided(plane.offset(piece.source), self.step, piece.len, dst.add(piece.at));
@@ -237,6 +235,25 @@ unsafe fn copy_short<T: Copy>(src: *const T, n: usize, dst: *mut T) {
         } else {
             for i in 0..n {
                 *dst.add(i) = *src.add(i);
+            }
+        }
+    }
+}
+
+/// Zeros a few elements, as [`copy_short`] copies them.
+#[inline(always)]
+unsafe fn clear_short<T: Real>(n: usize, dst: *mut T) {
+    // SAFETY: the blocks stay within `n`.
+    unsafe {
+        if n >= 16 {
+            let block = |at: usize| dst.add(at).cast::<[T; 16]>().write_unaligned([T::ZERO; 16]);
+            for at in (0..n - 15).step_by(16) {
+                block(at);
+            }
+            block(n - 16);
+        } else {
+            for i in 0..n {
+                *dst.add(i) = T::ZERO;
             }
         }
     }

@@ -56,33 +56,59 @@ impl<T: Real> Plane<T> {
     }
 }
 
-/// What a row of outputs meets: the start of each stretch in the plane, and the tap.
-fn stretches<T: Real>(field: &Field, plane: &Plane<T>, z: usize, y: usize, out: &mut Vec<(usize, usize)>) {
-    out.clear();
-    let [az, ay, ax] = &field.axes;
-    let mut tap = 0;
-    for (_, dz) in &az.taps {
-        for (_, dy) in &ay.taps {
-            let source = |o: usize, step: usize, d: isize, n: usize| {
-                (o * step).checked_add_signed(d).filter(|s| *s < n)
-            };
-            let zy = source(z, az.step, *dz, field.source[0]).zip(source(y, ay.step, *dy, field.source[1]));
-            if let Some((z, y)) = zy {
-                let row = (z * field.source[1] + y) * plane.row;
-                out.extend(
-                    ax.taps.iter().enumerate().map(|(i, t)| (row + plane.column(field, t.1), tap + i)),
-                );
-            }
-            tap += ax.taps.len();
+/// What rows of outputs meet through the taps, counted from the row of the source at their own position; each stretch comes with
+/// something that belongs to its tap.
+struct Stretches<P> {
+    all: Vec<(isize, P)>,
+    /// Offsets into slices and rows of the source, tap by tap.
+    offsets: Vec<[isize; 2]>,
+    some: Vec<(isize, P)>,
+}
+
+impl<P: Copy> Stretches<P> {
+    fn new<T: Real>(field: &Field, plane: &Plane<T>, of_tap: impl Fn(usize) -> P) -> Stretches<P> {
+        let rows = field.source[1] as isize;
+        let tap = |t: usize| field.tap(t).1;
+        let stretch = |t: usize| {
+            let [z, y, x] = tap(t);
+            ((z * rows + y) * plane.row as isize + plane.column(field, x) as isize, of_tap(t))
+        };
+        Stretches {
+            all: (0..field.taps()).map(stretch).collect(),
+            offsets: (0..field.taps()).map(|t| [tap(t)[0], tap(t)[1]]).collect(),
+            some: Vec::new(),
         }
+    }
+
+    /// The position of a row in the plane, and the stretches that exist for it.
+    fn of_row<T: Real>(
+        &mut self,
+        field: &Field,
+        plane: &Plane<T>,
+        z: usize,
+        y: usize,
+    ) -> (usize, &[(isize, P)]) {
+        let (z, y) = (z * field.axes[0].step, y * field.axes[1].step);
+        let exists = |d: &[isize; 2]| {
+            z.checked_add_signed(d[0]).is_some_and(|z| z < field.source[0])
+                && y.checked_add_signed(d[1]).is_some_and(|y| y < field.source[1])
+        };
+        let at = (z * field.source[1] + y) * plane.row;
+        if self.offsets.iter().all(exists) {
+            return (at, &self.all);
+        }
+        self.some.clear();
+        self.some.extend(self.all.iter().zip(&self.offsets).filter(|(_, d)| exists(d)).map(|(s, _)| *s));
+        (at, &self.some)
     }
 }
 
 /// `sums[..n] = bias + sum of weight * stretch`.
 struct WeightedSum<'a, T> {
-    data: &'a [T],
-    /// Start of the stretch and its weight.
-    terms: &'a [(usize, T)],
+    /// The row of the source at the row's own position.
+    source: *const T,
+    /// Start of the stretch, counted from there, and its weight.
+    terms: &'a [(isize, T)],
     bias: T,
     n: usize,
     sums: *mut T,
@@ -113,7 +139,7 @@ impl<T: Real> WeightedSum<'_, T> {
         unsafe {
             let mut acc = [V::splat(self.bias); N];
             for (start, weight) in self.terms {
-                let (src, w) = (self.data.as_ptr().add(start + x), V::splat(*weight));
+                let (src, w) = (self.source.wrapping_offset(*start).add(x), V::splat(*weight));
                 for (i, a) in acc.iter_mut().enumerate() {
                     *a = w.fma(V::load(src.add(i * V::LANES)), *a);
                 }
@@ -183,19 +209,17 @@ unsafe fn plane_sums<T: Real>(
     bias: T,
     out: *mut T,
 ) {
-    let spread = field.axes[2].spread;
-    let n = field.axes[2].n;
-    let (mut places, mut terms) = (Vec::new(), Vec::new());
+    let (spread, n) = (field.axes[2].spread, field.axes[2].n);
+    let mut stretches = Stretches::new(field, plane, weight);
     let mut apart = vec![T::ZERO; if spread > 1 { n } else { 0 }];
     field.runs(0, field.pixels(), |run| {
-        stretches(field, plane, run.z, run.y, &mut places);
-        terms.clear();
-        terms.extend(places.iter().map(|(start, tap)| (*start, weight(*tap))));
+        let (at, terms) = stretches.of_row(field, plane, run.z, run.y);
         // SAFETY: the caller's promise; a run is a whole row here.
         unsafe {
             let row = out.add(field.place(&run));
             let sums = if spread > 1 { apart.as_mut_ptr() } else { row };
-            T::vectorize(isa(), &WeightedSum { data: &plane.data, terms: &terms, bias, n, sums });
+            let source = plane.data.as_ptr().wrapping_add(at);
+            T::vectorize(isa(), &WeightedSum { source, terms, bias, n, sums });
             for (i, x) in apart.iter().enumerate() {
                 *row.add(i * spread) = *x;
             }
@@ -205,8 +229,9 @@ unsafe fn plane_sums<T: Real>(
 
 /// `sums[tap] += sum of grad * stretch` for a row.
 struct RowDots<'a, T> {
-    data: &'a [T],
-    places: &'a [(usize, usize)],
+    /// The row of the source at the row's own position.
+    source: *const T,
+    places: &'a [(isize, usize)],
     grad: &'a [T],
     sums: *mut T,
 }
@@ -219,7 +244,7 @@ impl<T: Real> Vectorized<T> for RowDots<'_, T> {
         // SAFETY: stretches are as long as the row of gradients; `sums` has an element for each tap.
         unsafe {
             for (start, tap) in self.places {
-                let (x, g) = (self.data.as_ptr().add(*start), self.grad.as_ptr());
+                let (x, g) = (self.source.wrapping_offset(*start), self.grad.as_ptr());
                 let mut acc = V::zero();
                 for i in (0..whole).step_by(V::LANES) {
                     acc = V::load(g.add(i)).fma(V::load(x.add(i)), acc);
@@ -248,19 +273,20 @@ pub(super) fn weight_grad<T: Real>(
     for_tasks(tasks, |task| {
         let out = &out;
         let mut plane = Plane::new(field);
-        let mut places = Vec::new();
+        let mut stretches = Stretches::new(field, &plane, |tap| tap);
         for channel in channels * task / tasks..channels * (task + 1) / tasks {
             for image in 0..batch {
                 let p = image * channels + channel;
                 plane.fill(field, &source[p * field.source_plane()..][..field.source_plane()]);
                 let grad = &grad[p * pixels..][..pixels];
                 field.runs(0, pixels, |run| {
-                    stretches(field, &plane, run.z, run.y, &mut places);
+                    let (at, places) = stretches.of_row(field, &plane, run.z, run.y);
+                    let source = plane.data.as_ptr().wrapping_add(at);
                     let row = &grad[run.at..run.at + run.len];
                     // SAFETY: a run is a whole row; this channel's weights are this task's.
                     unsafe {
                         let sums = out.0.add(channel * taps);
-                        T::vectorize(isa(), &RowDots { data: &plane.data, places: &places, grad: row, sums });
+                        T::vectorize(isa(), &RowDots { source, places, grad: row, sums });
                     }
                 });
             }

@@ -58,19 +58,20 @@ struct PanelOf<'a> {
 crate::multiversion! {
     fn pack_panel<T: Real>(patches: &Patches<T>, panel: PanelOf, dst: *mut T) {
         let taps = patches.field.taps();
-        let (mut channel, mut tap) = (panel.ks.start / taps.max(1), panel.ks.start % taps.max(1));
+        let mut tap = panel.ks.start % taps.max(1);
+        let mut plane = patches.plane(panel.item, 0, panel.ks.start / taps.max(1));
         for i in 0..panel.ks.len() {
             // SAFETY: the panel has `ks.len()` groups of `width`; the planes exist.
             unsafe {
                 let group = dst.add(i * panel.width);
-                panel.pieces.copy(tap, patches.plane(panel.item, 0, channel), panel.filled, group);
+                panel.pieces.copy(tap, plane, panel.filled, group);
                 for l in panel.filled..panel.width {
                     *group.add(l) = T::ZERO;
                 }
             }
             tap += 1;
             if tap == taps {
-                (channel, tap) = (channel + 1, 0);
+                (plane, tap) = (plane.wrapping_add(patches.field.source_plane()), 0);
             }
         }
     }

@@ -69,7 +69,7 @@ pub unsafe fn matmul_int<T: Int>(
 }
 
 /// The line's elements, copied to `copy` unless they are neighbours.
-unsafe fn contiguous<'a, T: Int>(start: *const T, stride: isize, copy: &'a mut [T]) -> &'a [T] {
+unsafe fn contiguous<T: Int>(start: *const T, stride: isize, copy: &mut [T]) -> &[T] {
     // SAFETY: the caller promises `copy.len()` elements, `stride` apart.
     unsafe {
         if stride == 1 {

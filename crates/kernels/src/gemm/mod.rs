@@ -171,13 +171,12 @@ unsafe fn matmul_on<T: Real, S: Load<T> + Save<T>>(
 ) {
     let Shape { items, m, n, k, alpha, beta, bias } = shape;
     let columns_apart = c.col != 1 && c.row == 1;
-    if (n < m && n <= skinny::ROWS) || (columns_apart && m > skinny::ROWS) {
-        if let Some(bias) = bias.transpose() {
-            let c = Rows { row: c.col, col: c.row, ..c };
-            let shape = Shape { m: n, n: m, bias, ..shape };
-            // SAFETY: the transposed product is the same one.
-            return unsafe { untransposed(isa, shape, b, a, c) };
-        }
+    let swap = (n < m && n <= skinny::ROWS) || (columns_apart && m > skinny::ROWS);
+    if let Some(bias) = bias.transpose().filter(|_| swap) {
+        let c = Rows { row: c.col, col: c.row, ..c };
+        let shape = Shape { m: n, n: m, bias, ..shape };
+        // SAFETY: the transposed product is the same one.
+        return unsafe { untransposed(isa, shape, b, a, c) };
     }
     let shape = Shape { items, m, n, k, alpha, beta, bias };
     // SAFETY: the caller's promise is passed on.
