@@ -93,10 +93,26 @@ def errors(source):
     write(HERE / "errors.safetensors", {k: v for k, v in header.items() if k in wanted}, metadata, data)
 
 
+def schedules(source):
+    """The first cases of each scheduler."""
+    whole = json.loads((source / "sched.json").read_text())
+    seen = {}
+    for case in whole["cases"]:
+        seen.setdefault(case["scheduler"], []).append(case)
+    whole["cases"] = [case for cases in seen.values() for case in cases[:2]]
+    (HERE / "sched.json").write_text(json.dumps(whole, separators=(",", ":")))
+
+
 def main():
     source = pathlib.Path(sys.argv[1])
     for path in sorted((source / "ops").glob("*.safetensors")):
         reduce(source, f"ops/{path.name}", lambda c: c["overload"])
+    for path in sorted((source / "modules").glob("*.safetensors")):
+        reduce(source, f"modules/{path.name}", lambda c: c["dtype"], 6_000)
+    for path in sorted((source / "optim").glob("*.safetensors")):
+        reduce(source, f"optim/{path.name}", lambda c: c["flavour"], 20_000)
+    reduce(source, "init.safetensors", lambda c: c["fn"], 30_000)
+    schedules(source)
     reduce(source, "rng.safetensors", lambda c: c["program"], 300_000)
     errors(source)
     for name in ("index.json", "README.md"):
