@@ -23,7 +23,7 @@ macro_rules! layers {
     ($($name:literal ($($argument:literal),*) |$a:ident| $make:expr;)*) => {
         /// The classes that can be built.
         pub const KNOWN: &[&str] = &[
-            "Sequential", "Identity", "Bilinear", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "KLDivLoss", "SoftMarginLoss", "CrossEntropyLoss",
+            "Sequential", "Identity", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Bilinear", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "KLDivLoss", "SoftMarginLoss", "CrossEntropyLoss",
             "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MarginRankingLoss", $($name),*
         ];
 
@@ -51,9 +51,6 @@ layers! {
     "Conv1d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<1>(&a)?;
     "Conv2d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<2>(&a)?;
     "Conv3d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<3>(&a)?;
-    "ConvTranspose1d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| transposed::<1>(&a)?;
-    "ConvTranspose2d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| transposed::<2>(&a)?;
-    "ConvTranspose3d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| transposed::<3>(&a)?;
     "MaxPool1d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<1>(&a);
     "MaxPool2d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<2>(&a);
     "MaxPool3d" ("kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode") |a| max_pool::<3>(&a);
@@ -146,20 +143,32 @@ fn conv<const D: usize>(a: &Arguments<'_>) -> Result<nn::Conv<D>, Reason> {
     .map_err(text)
 }
 
-fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<nn::ConvTranspose<D>, Reason> {
-    nn::ConvTranspose::with(
-        a.int("in_channels", 0),
-        a.int("out_channels", 0),
-        a.ints("kernel_size", 0),
-        |o| {
-            let o = o
-                .stride(a.ints("stride", 1))
-                .padding(a.ints("padding", 0))
-                .output_padding(a.ints("output_padding", 0));
-            o.dilation(a.ints("dilation", 1)).groups(a.int("groups", 1)).bias(a.flag("bias", true))
-        },
-    )
-    .map_err(text)
+/// The names of the positional arguments of a transposed convolution.
+const TRANSPOSED: [&str; 9] = [
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "padding",
+    "output_padding",
+    "groups",
+    "bias",
+    "dilation",
+];
+
+/// The second input, where there is one, is the size of the output.
+fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
+    let (inputs, outputs) = (a.int("in_channels", 0), a.int("out_channels", 0));
+    let layer = nn::ConvTranspose::<D>::with(inputs, outputs, a.ints("kernel_size", 0), |o| {
+        let o = o.stride(a.ints("stride", 1)).padding(a.ints("padding", 0));
+        let o = o.output_padding(a.ints("output_padding", 0)).dilation(a.ints("dilation", 1));
+        o.groups(a.int("groups", 1)).bias(a.flag("bias", true))
+    });
+    let forward = |layer: &nn::ConvTranspose<D>, x: &[Tensor]| match x {
+        [input, size] => Ok(vec![layer.forward_to(input, &size.to_vec::<i64>()?)?]),
+        x => Ok(vec![layer.forward(&x[0])?]),
+    };
+    Ok(multiple(layer.map_err(text)?, forward))
 }
 
 fn max_pool<const D: usize>(a: &Arguments<'_>) -> nn::MaxPool<D> {
@@ -275,6 +284,9 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
     }
     let args = |names: &[&str]| d.arguments(names, pack);
     Ok(match d.name() {
+        "ConvTranspose1d" => transposed::<1>(&args(&TRANSPOSED)?)?,
+        "ConvTranspose2d" => transposed::<2>(&args(&TRANSPOSED)?)?,
+        "ConvTranspose3d" => transposed::<3>(&args(&TRANSPOSED)?)?,
         "Bilinear" => {
             let a = args(&["in1_features", "in2_features", "out_features", "bias"])?;
             let (n1, n2, n) = (a.int("in1_features", 0), a.int("in2_features", 0), a.int("out_features", 0));

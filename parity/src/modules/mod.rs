@@ -118,6 +118,7 @@ fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
 fn stored(v: &V, pack: &Pack) -> Result<Tensor, Reason> {
     match v {
         V::Tensor(reference) => tensor(reference, pack),
+        V::Ints(list) => Tensor::from_slice(list, [list.len() as i64]).map_err(text),
         other => Err(format!("expected a tensor, found {other:?}")),
     }
 }
