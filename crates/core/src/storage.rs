@@ -28,7 +28,7 @@ const CACHE_LIMIT: usize = 256 << 20;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
-static CACHE: Mutex<Cache> = Mutex::new(Cache { free: BTreeMap::new(), bytes: 0 });
+static CACHE: Mutex<Cache> = Mutex::new(Cache { free: BTreeMap::new(), bytes: 0, clock: 0 });
 
 /// Bytes of all live storages.
 pub fn memory_allocated() -> usize {
@@ -52,7 +52,7 @@ pub fn empty_cache() {
         cache.bytes = 0;
         std::mem::take(&mut cache.free)
     };
-    blocks.into_values().flatten().for_each(Block::release);
+    blocks.into_values().flatten().for_each(|(_, block)| block.release());
 }
 
 /// A reference-counted buffer; tensors that alias share it.
@@ -430,9 +430,29 @@ struct Block {
 unsafe impl Send for Block {}
 
 struct Cache {
-    /// By capacity, the most recently freed last.
-    free: BTreeMap<usize, Vec<Block>>,
+    /// By capacity, the most recently freed last, each with the time of its release.
+    free: BTreeMap<usize, Vec<(u64, Block)>>,
     bytes: usize,
+    /// Counts the releases.
+    clock: u64,
+}
+
+impl Cache {
+    /// Keeps a block and returns those that no longer fit under the limit, the ones that lay unused for longest.
+    fn keep(&mut self, block: Block) -> Vec<Block> {
+        self.clock += 1;
+        self.bytes += block.capacity;
+        self.free.entry(block.capacity).or_default().push((self.clock, block));
+        let mut evicted = Vec::new();
+        while self.bytes > CACHE_LIMIT {
+            let oldest = self.free.values_mut().filter(|l| !l.is_empty()).min_by_key(|l| l[0].0);
+            let Some(list) = oldest else { break };
+            let (_, block) = list.remove(0);
+            self.bytes -= block.capacity;
+            evicted.push(block);
+        }
+        evicted
+    }
 }
 
 impl Block {
@@ -453,7 +473,7 @@ impl Block {
     /// The most recently freed block of that size: its memory is the likeliest to be in cache.
     fn reuse(capacity: usize) -> Option<Block> {
         let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-        let block = cache.free.get_mut(&capacity)?.pop()?;
+        let (_, block) = cache.free.get_mut(&capacity)?.pop()?;
         cache.bytes -= block.capacity;
         Some(block)
     }
@@ -477,15 +497,11 @@ impl Drop for Block {
     fn drop(&mut self) {
         ALLOCATED.fetch_sub(self.capacity, Ordering::Relaxed);
         let block = Block { ptr: self.ptr, capacity: self.capacity };
-        if block.capacity >= CACHED_FROM {
-            let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-            if cache.bytes + block.capacity <= CACHE_LIMIT {
-                cache.bytes += block.capacity;
-                cache.free.entry(block.capacity).or_default().push(block);
-                return;
-            }
+        if !(CACHED_FROM..=CACHE_LIMIT).contains(&block.capacity) {
+            return block.release();
         }
-        block.release();
+        let evicted = CACHE.lock().unwrap_or_else(PoisonError::into_inner).keep(block);
+        evicted.into_iter().for_each(Block::release);
     }
 }
 
