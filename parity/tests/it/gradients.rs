@@ -11,9 +11,9 @@ use cresset_parity::ops::argument_at;
 use crate::sample::{Sample, assert_none, doubled, for_each, map_tensors};
 
 /// Larger Jacobians cost more than they tell.
-const MAX_ELEMENTS: usize = 40;
+const MAX_ELEMENTS: usize = 30;
 /// Cases of one overload.
-const MAX_CASES: usize = 2;
+const MAX_CASES: usize = 1;
 
 /// Arguments in double precision, and the differentiable ones among them.
 fn prepared(sample: &Sample<'_>) -> Option<(Arguments, Vec<Tensor>)> {
