@@ -4,7 +4,7 @@ use cresset_kernels::copy;
 use cresset_kernels::pointwise::Number;
 
 use crate::layout::{Dims, Layout, checked_numel, contiguous_strides};
-use crate::storage::{access, access_lists};
+use crate::storage::access;
 use crate::{DType, Device, MemoryFormat, Result, Scalar, Tensor, bail};
 
 /// A number as kernels take it.
@@ -190,22 +190,6 @@ pub(crate) fn resize(t: &Tensor, layout: Layout) -> Result<()> {
     let storage = t.storage();
     storage.grow(layout.end() * t.dtype().size())?;
     t.set_view(storage, layout)
-}
-
-/// Whether the tensors are all on the meta device or hold no elements: nothing to compute.
-pub(crate) fn is_meta(tensors: &[&Tensor]) -> bool {
-    tensors.iter().any(|t| t.device() == Device::Meta)
-}
-
-/// Calls `f` with the raw operands of any number of tensors: those written, then those read.
-pub(crate) fn with_raw<R: std::default::Default>(
-    outs: &[&Tensor],
-    ins: &[&Tensor],
-    f: impl FnOnce(&[crate::storage::Raw<'_>], &[crate::storage::Raw<'_>]) -> R,
-) -> R {
-    let outs: Vec<_> = outs.iter().map(|t| t.raw()).collect();
-    let ins: Vec<_> = ins.iter().map(|t| t.raw()).collect();
-    access_lists(&outs.iter().collect::<Vec<_>>(), &ins.iter().collect::<Vec<_>>(), f)
 }
 
 /// An uninitialised tensor with the sizes of `t` in a memory format.

@@ -134,8 +134,8 @@ fn inplace(op: &'static OpDef, variant: Variant, args: &[Value]) -> Result<Outpu
     below(|| write_inplace(op, variant, args, target))?;
     target.bump_version();
     let outputs: Outputs = smallvec::smallvec![Value::Tensor(target.clone())];
-    if let (true, Some(formulas)) = (recording, autograd::formulas(op)) {
-        if let Some(node) =
+    if let (true, Some(formulas)) = (recording, autograd::formulas(op))
+        && let Some(node) =
             autograd::record(op, Variant::Inplace, formulas, args, original.as_ref(), &outputs)
         {
             match op.has_tag(Tag::View) && target.base().is_some() {
@@ -144,7 +144,6 @@ fn inplace(op: &'static OpDef, variant: Variant, args: &[Value]) -> Result<Outpu
                 false => autograd::rebase(target, node, 0),
             }
         }
-    }
     Ok(outputs)
 }
 

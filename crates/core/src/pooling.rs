@@ -62,7 +62,7 @@ fn positive(what: &str, values: &[i64], names: &[&str]) -> Result<()> {
     let list: Vec<String> = names.iter().zip(values).map(|(n, v)| format!("{n}: {v}")).collect();
     bail!(
         "{what} should be greater than zero, but got {}",
-        list.join(if names.len() == 3 { " " } else { " " })
+        list.join(" ")
     )
 }
 
@@ -210,7 +210,7 @@ pub(crate) fn pick(g: &Tensor, indices: &Tensor, rank: usize) -> Result<Tensor> 
         sizes.push(t.sizes()[t.dim() - rank..].iter().product());
         t.reshape(&sizes)
     };
-    flat(g)?.gather(-1, &flat(indices)?)?.reshape(&indices.sizes())
+    flat(g)?.gather(-1, &flat(indices)?)?.reshape(indices.sizes())
 }
 
 /// Average of every window.

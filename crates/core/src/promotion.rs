@@ -120,11 +120,10 @@ fn combine(higher: Option<DType>, lower: Option<DType>) -> Option<DType> {
 /// The dtype of an operation on those tensors, as `torch.result_type`.
 pub fn result_type(tensors: &[&Tensor]) -> DType {
     // Most calls have tensors of one dtype.
-    if let [a, b] = tensors {
-        if a.dtype() == b.dtype() && !a.is_wrapped_number() && !b.is_wrapped_number() {
+    if let [a, b] = tensors
+        && a.dtype() == b.dtype() && !a.is_wrapped_number() && !b.is_wrapped_number() {
             return a.dtype();
         }
-    }
     let mut p = Promotion::default();
     tensors.iter().for_each(|t| {
         p.tensor(t);

@@ -152,7 +152,7 @@ pub(crate) fn type_name(dtype: DType) -> &'static str {
 
 /// What `cvttsd2si` gives: out-of-range and NaN become the smallest integer.
 fn float_to_i64(x: f64) -> i64 {
-    if x >= -9223372036854775808.0 && x < 9223372036854775808.0 { x as i64 } else { i64::MIN }
+    if (-9223372036854775808.0..9223372036854775808.0).contains(&x) { x as i64 } else { i64::MIN }
 }
 
 macro_rules! from {

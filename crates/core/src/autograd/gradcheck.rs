@@ -168,7 +168,8 @@ fn compare(
 ) -> Result<()> {
     for (r, (a, n)) in analytic.iter().zip(numeric).enumerate() {
         for (c, (a, n)) in a.iter().zip(n).enumerate() {
-            if !((a - n).abs() <= o.atol + o.rtol * n.abs()) {
+            let agree = (a - n).abs() <= o.atol + o.rtol * n.abs();
+            if !agree {
                 bail!(
                     "Jacobian mismatch for output {output} with respect to input {input}, at ({r}, {c}): numerical {n}, analytical {a}"
                 );

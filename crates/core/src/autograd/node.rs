@@ -202,11 +202,10 @@ impl Hooks {
             guard.clone()
         };
         for (_, index, hook) in &hooks {
-            if let Some(Some(g)) = grads.get(*index) {
-                if let Some(replaced) = hook(g)? {
+            if let Some(Some(g)) = grads.get(*index)
+                && let Some(replaced) = hook(g)? {
                     grads[*index] = Some(replaced);
                 }
-            }
         }
         Ok(())
     }

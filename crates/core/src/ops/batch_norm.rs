@@ -383,7 +383,7 @@ mod instance_norm {
         let (n, c) = (sizes[0], sizes[1]);
         let mut joined = sizes.clone();
         (joined[0], joined[1]) = (1, n * c);
-        let repeat = |t: Option<&Tensor>| t.map(|t| t.repeat(&[n])).transpose();
+        let repeat = |t: Option<&Tensor>| t.map(|t| t.repeat([n])).transpose();
         let (w, b, mean, var) = (repeat(weight)?, repeat(bias)?, repeat(running_mean)?, repeat(running_var)?);
         let y = batch_norm::call(
             &input.contiguous()?.view(&joined)?,
@@ -398,7 +398,7 @@ mod instance_norm {
         )?;
         for (kept, all) in [(running_mean, mean), (running_var, var)] {
             if let (Some(kept), Some(all)) = (kept, all) {
-                let next = crate::ops::mean_dim::call(&all.view(&[n, c])?, Some(&[0]), false, None)?;
+                let next = crate::ops::mean_dim::call(&all.view([n, c])?, Some(&[0]), false, None)?;
                 copy_into(kept, &next)?;
                 kept.bump_version();
             }

@@ -143,7 +143,7 @@ impl Shape {
 
     fn check_extents(&self) -> Result<()> {
         let (input, kernel) = (&self.input[2..], &self.weight[2..]);
-        if kernel.iter().any(|k| *k == 0) {
+        if kernel.contains(&0) {
             bail!("kernel size should be greater than zero, but got {}", named("kernel", kernel));
         }
         if self.transposed {

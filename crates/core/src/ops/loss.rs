@@ -405,7 +405,7 @@ mod multi_margin_loss {
         if ![1.0, 2.0].contains(&p.to_f64()) {
             bail!("only p == 1 and p == 2 supported");
         }
-        let x = if sizes.len() < 2 { this.reshape(&[1, -1])? } else { this.clone() };
+        let x = if sizes.len() < 2 { this.reshape([1, -1])? } else { this.clone() };
         let (n, c) = (x.sizes()[0], x.sizes()[1]);
         if target.numel() as i64 != n || target.dim() > 1 {
             bail!("inconsistent target size, expected {n} but got {:?}", target.sizes().as_slice());
@@ -413,17 +413,17 @@ mod multi_margin_loss {
         if let Some(w) = weight.filter(|w| w.numel() as i64 != c) {
             bail!("inconsistent weight size, expected {c} but got {:?}", w.sizes().as_slice());
         }
-        let index = target.reshape(&[n, 1])?;
+        let index = target.reshape([n, 1])?;
         let own = x.gather(1, &index)?;
         let close = offset(&x.sub(&own)?, margin.to_f64())?.clamp_min(0)?;
         let close = if p.to_f64() == 2.0 { power(&close, 2.0)? } else { close };
         let close = match weight {
-            Some(w) => close.mul(&w.gather(0, &target.reshape(&[n])?)?.reshape(&[n, 1])?)?,
+            Some(w) => close.mul(&w.gather(0, &target.reshape([n])?)?.reshape([n, 1])?)?,
             None => close,
         };
         let others = nothing(&x)?.eq_scalar(0)?.scatter_value(1, &index, false)?;
         let losses = scale(&sum_dim::call(&close.mul(&others)?, Some(&[1]), false, None)?, 1.0 / c as f64)?;
-        let losses = if target.dim() == 0 { losses.reshape(&[])? } else { losses };
+        let losses = if target.dim() == 0 { losses.reshape([])? } else { losses };
         reduced(&losses, reduction)
     }
 }

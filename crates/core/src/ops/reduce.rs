@@ -126,7 +126,7 @@ mod prod {
         reduce(Reduce::Prod, this, None, false, sum_dtype(this, dtype, &out), out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
-        let flat = this.reshape(&[-1])?.to_dtype(out.dtype())?;
+        let flat = this.reshape([-1])?.to_dtype(out.dtype())?;
         prod_gradient(g, &flat, out, 0)?.reshape(&this.sizes()[..])
     }
 }
@@ -165,9 +165,9 @@ fn prod_gradient(g: &Tensor, x: &Tensor, result: &Tensor, dim: i64) -> Result<Te
     // The product of all others, as running products from both ends.
     let ones = crate::copy::ones_like(&x.narrow(dim, 0, 1)?.contiguous_copy()?)?;
     let before = crate::ops::cat::call(&[ones.clone(), x.narrow(dim, 0, n - 1)?], dim)?.cumprod(dim)?;
-    let after = crate::ops::cat::call(&[ones, x.narrow(dim, 1, n - 1)?.flip(&[dim])?], dim)?
+    let after = crate::ops::cat::call(&[ones, x.narrow(dim, 1, n - 1)?.flip([dim])?], dim)?
         .cumprod(dim)?
-        .flip(&[dim])?;
+        .flip([dim])?;
     g.mul(&before.mul(&after)?.conj()?)
 }
 

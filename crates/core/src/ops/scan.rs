@@ -97,7 +97,7 @@ fn reversed_sum(t: &Tensor, dim: i64) -> Result<Tensor> {
     if t.numel() <= 1 {
         return Ok(t.clone());
     }
-    t.flip(&[dim])?.cumsum(dim)?.flip(&[dim])
+    t.flip([dim])?.cumsum(dim)?.flip([dim])
 }
 
 /// Running product along `dim`.
@@ -232,7 +232,7 @@ mod _logcumsumexp {
         }
         let lowest = Tensor::scalar(Scalar::Float(lowest(g.dtype())), g.dtype())?;
         let from_end = |logs: &Tensor| -> Result<Tensor> {
-            let sum = logs.sub(&out.conj()?)?.flip(&[dim])?.logcumsumexp(dim)?.flip(&[dim])?;
+            let sum = logs.sub(&out.conj()?)?.flip([dim])?.logcumsumexp(dim)?.flip([dim])?;
             sum.add(&this.conj()?)?.exp()
         };
         if g.is_complex() {

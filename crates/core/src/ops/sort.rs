@@ -209,7 +209,7 @@ mod kthvalue {
 
 /// The median of all elements; NaN for none, as in PyTorch.
 fn median_of_all(which: Select, this: &Tensor) -> Result<Tensor> {
-    let flat = this.contiguous_copy()?.detach().view(&[this.numel() as i64])?;
+    let flat = this.contiguous_copy()?.detach().view([this.numel() as i64])?;
     if flat.numel() == 0 {
         return crate::copy::full(&[], crate::Scalar::Float(f64::NAN), this.dtype(), this.device());
     }

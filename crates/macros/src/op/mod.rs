@@ -56,7 +56,7 @@ fn expansion(stanza: &Stanza) -> TokenStream {
     let public = public::public(stanza);
     quote! {
         #(#attrs)*
-        #[allow(clippy::too_many_arguments, clippy::type_complexity)]
+        #[allow(non_snake_case, clippy::too_many_arguments, clippy::type_complexity)]
         pub(crate) mod #name {
             #[allow(unused_imports)]
             use super::*;

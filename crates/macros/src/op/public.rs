@@ -79,7 +79,7 @@ fn item(stanza: &Stanza, kind: Kind, method: bool) -> TokenStream {
     let output = &stanza.kernel.output;
     quote! {
         #docs
-        #[allow(clippy::too_many_arguments, clippy::type_complexity, clippy::should_implement_trait, clippy::wrong_self_convention)]
+        #[allow(non_snake_case, clippy::too_many_arguments, clippy::type_complexity, clippy::should_implement_trait, clippy::wrong_self_convention)]
         pub fn #name(#(#parameters,)* #closure) #output {
             #options
             #statements
@@ -190,6 +190,7 @@ fn options(stanza: &Stanza) -> TokenStream {
     quote! {
         #[doc = #summary]
         #[derive(Clone, Debug)]
+        #[allow(non_snake_case)]
         pub struct #name { #(#fields),* }
 
         impl ::std::default::Default for #name {
@@ -209,6 +210,7 @@ fn setter(argument: &Argument, field: &Ident) -> TokenStream {
     quote! {
         #[doc = #doc]
         #[must_use]
+        #[allow(non_snake_case)]
         pub fn #field #generics(mut self, #field: #ty) -> Self {
             self.#field = #value;
             self
