@@ -137,13 +137,13 @@ fn inplace(op: &'static OpDef, variant: Variant, args: &[Value]) -> Result<Outpu
     if let (true, Some(formulas)) = (recording, autograd::formulas(op))
         && let Some(node) =
             autograd::record(op, Variant::Inplace, formulas, args, original.as_ref(), &outputs)
-        {
-            match op.has_tag(Tag::View) && target.base().is_some() {
-                // No element was written: the history is made anew from that of the base.
-                true => autograd::forget_history(target),
-                false => autograd::rebase(target, node, 0),
-            }
+    {
+        match op.has_tag(Tag::View) && target.base().is_some() {
+            // No element was written: the history is made anew from that of the base.
+            true => autograd::forget_history(target),
+            false => autograd::rebase(target, node, 0),
         }
+    }
     Ok(outputs)
 }
 

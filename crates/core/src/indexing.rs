@@ -318,7 +318,7 @@ mod tests {
         let x = cube();
         x.set((0, .., 0), 100).unwrap();
         x.set((1, &crate::tensor![0, 2]), -1).unwrap();
-        x.set((1, 1), &crate::tensor![[[7, 8, 9, 10]]]).unwrap();
+        x.set((1, 1), crate::tensor![[[7, 8, 9, 10]]]).unwrap();
         assert_eq!(ints(&x.i((.., .., 0))), [100, 100, 100, -1, 7, -1]);
         let mask = crate::tensor![false, true];
         x.set(&mask, 0).unwrap();
@@ -332,9 +332,6 @@ mod tests {
         assert_eq!(message(x.get(5)), "index 5 is out of bounds for dimension 0 with size 2");
         assert_eq!(message(x.get((0, 0, 0, 0))), "too many indices for tensor of dimension 3");
         assert_eq!(message(x.get(every(.., -1))), "step must be greater than zero");
-        assert_eq!(
-            message(x.get(&crate::tensor![3])),
-            "index 3 is out of bounds for dimension 0 with size 2"
-        );
+        assert_eq!(message(x.get(crate::tensor![3])), "index 3 is out of bounds for dimension 0 with size 2");
     }
 }

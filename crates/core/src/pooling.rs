@@ -60,10 +60,7 @@ fn positive(what: &str, values: &[i64], names: &[&str]) -> Result<()> {
         return Ok(());
     }
     let list: Vec<String> = names.iter().zip(values).map(|(n, v)| format!("{n}: {v}")).collect();
-    bail!(
-        "{what} should be greater than zero, but got {}",
-        list.join(" ")
-    )
+    bail!("{what} should be greater than zero, but got {}", list.join(" "))
 }
 
 /// The windows of a pooling over the last `n` dimensions of `this`, and the sizes of the result.

@@ -121,9 +121,12 @@ fn combine(higher: Option<DType>, lower: Option<DType>) -> Option<DType> {
 pub fn result_type(tensors: &[&Tensor]) -> DType {
     // Most calls have tensors of one dtype.
     if let [a, b] = tensors
-        && a.dtype() == b.dtype() && !a.is_wrapped_number() && !b.is_wrapped_number() {
-            return a.dtype();
-        }
+        && a.dtype() == b.dtype()
+        && !a.is_wrapped_number()
+        && !b.is_wrapped_number()
+    {
+        return a.dtype();
+    }
     let mut p = Promotion::default();
     tensors.iter().for_each(|t| {
         p.tensor(t);

@@ -8,4 +8,4 @@ pub use cresset_core::{
     DType, Device, Error, ErrorKind, MemoryFormat, Result, Scalar, Tensor, Value, enable_grad,
     inference_mode, no_grad, set_num_threads, tensor,
 };
-pub use cresset_nn::{Forward, Module, Layer};
+pub use cresset_nn::{Forward, Layer, Module};

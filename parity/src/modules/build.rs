@@ -10,10 +10,13 @@ use cresset_nn::{Forward, Layer, Module};
 use super::describe::{Arguments, Description};
 use crate::kit::{Pack, Reason};
 
-/// A module with its call on a list of inputs.
+/// The call of a module on a list of inputs.
+pub type Call = Box<dyn Fn(&[Tensor]) -> Computed<Vec<Tensor>>>;
+
+/// A module with its call.
 pub struct Subject {
     pub module: Arc<dyn Module>,
-    pub forward: Box<dyn Fn(&[Tensor]) -> Computed<Vec<Tensor>>>,
+    pub forward: Call,
     /// Whether it overwrites its input.
     pub inplace: bool,
 }

@@ -123,12 +123,11 @@ fn stored(v: &V, pack: &Pack) -> Result<Tensor, Reason> {
     }
 }
 
+/// Tensors with the paths that cases name them by.
+type Named = Vec<(String, Tensor)>;
+
 /// Calls the module on inputs that require gradients where the case wants them.
-fn forward(
-    case: &Case,
-    subject: &Subject,
-    pack: &Pack,
-) -> Result<(Vec<(String, Tensor)>, Vec<Tensor>), Reason> {
+fn forward(case: &Case, subject: &Subject, pack: &Pack) -> Result<(Named, Vec<Tensor>), Reason> {
     let mut inputs = Vec::new();
     for (i, v) in case.forward.args.iter().enumerate() {
         inputs.push((format!("args.{i}"), stored(v, pack)?));

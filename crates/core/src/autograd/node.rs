@@ -203,9 +203,10 @@ impl Hooks {
         };
         for (_, index, hook) in &hooks {
             if let Some(Some(g)) = grads.get(*index)
-                && let Some(replaced) = hook(g)? {
-                    grads[*index] = Some(replaced);
-                }
+                && let Some(replaced) = hook(g)?
+            {
+                grads[*index] = Some(replaced);
+            }
         }
         Ok(())
     }

@@ -148,20 +148,20 @@ fn with_statistics(
     mean: &Tensor,
     rstd: &Tensor,
 ) -> Result<Tensor> {
-    let rows = |t: &Tensor| t.reshape(&[t.numel() as i64, 1]);
+    let rows = |t: &Tensor| t.reshape([t.numel() as i64, 1]);
     let groups = mean.numel();
     let width = input.numel() / groups.max(1);
-    let x = input.reshape(&[groups as i64, width as i64])?;
+    let x = input.reshape([groups as i64, width as i64])?;
     let share = 1.0 / width as f64;
     let mut total = gx;
     if let Some(g) = grads[0] {
-        let part = scale(&rows(g)?, share)?.expand(&x.sizes())?;
-        total = total.add(&part.reshape(&input.sizes())?)?;
+        let part = scale(&rows(g)?, share)?.expand(x.sizes())?;
+        total = total.add(&part.reshape(input.sizes())?)?;
     }
     if let Some(g) = grads[1] {
         let cube = rows(&rstd.mul(rstd)?.mul(rstd)?.mul(g)?)?;
         let part = scale(&x.sub(&rows(mean)?)?.mul(&cube)?, -share)?;
-        total = total.add(&part.reshape(&input.sizes())?)?;
+        total = total.add(&part.reshape(input.sizes())?)?;
     }
     Ok(total)
 }
@@ -223,15 +223,15 @@ mod native_group_norm_backward {
         inputs.extend(weight);
         let mut found = differentiate(&inputs, &asked(grads, output_mask), |v| {
             let grouped = [N, group, C / group, HxW];
-            let (g, x) = (v[0].reshape(&grouped)?, v[1].reshape(&grouped)?);
-            let (mean, rstd) = (v[2].reshape(&[N, group, 1, 1])?, v[3].reshape(&[N, group, 1, 1])?);
+            let (g, x) = (v[0].reshape(grouped)?, v[1].reshape(grouped)?);
+            let (mean, rstd) = (v[2].reshape([N, group, 1, 1])?, v[3].reshape([N, group, 1, 1])?);
             let xhat = x.sub(&mean)?.mul(&rstd)?;
             let gw = match v.get(4) {
-                Some(w) => g.mul(&w.reshape(&[1, group, C / group, 1])?)?,
+                Some(w) => g.mul(&w.reshape([1, group, C / group, 1])?)?,
                 None => g.clone(),
             };
-            let gx = centred(&gw, &xhat, &[2, 3])?.mul(&rstd)?.reshape(&input.sizes())?;
-            Ok(vec![gx, over(&g.mul(&xhat)?, &[0, 3])?.reshape(&[C])?, over(&g, &[0, 3])?.reshape(&[C])?])
+            let gx = centred(&gw, &xhat, &[2, 3])?.mul(&rstd)?.reshape(input.sizes())?;
+            Ok(vec![gx, over(&g.mul(&xhat)?, &[0, 3])?.reshape([C])?, over(&g, &[0, 3])?.reshape([C])?])
         })?;
         found.resize(5, None);
         Ok(found.into_iter().map(Grad::from).collect())

@@ -359,8 +359,7 @@ mod nll_loss_nd {
                     bail!(Value, "Expected target size {:?}, got {:?}", expected.as_slice(), t.as_slice());
                 }
                 let flat: i64 = x[2..].iter().product();
-                let (this, target) =
-                    (this.reshape([x[0], x[1], 1, flat])?, target.reshape([x[0], 1, flat])?);
+                let (this, target) = (this.reshape([x[0], x[1], 1, flat])?, target.reshape([x[0], 1, flat])?);
                 let loss = nll_loss2d::call(&this, &target, weight, reduction, ignore_index)?;
                 if reduction == NONE { loss.view(&expected) } else { Ok(loss) }
             }

@@ -113,9 +113,10 @@ mod _fused_sgd_ {
 /// Divides the gradients by the scale; whether they are all finite, as the grad scaler found.
 fn proceed(grads: &[Tensor], grad_scale: Option<&Tensor>, found_inf: Option<&Tensor>) -> Result<bool> {
     if let Some(found) = found_inf
-        && found.item()?.to_f64() == 1.0 {
-            return Ok(false);
-        }
+        && found.item()?.to_f64() == 1.0
+    {
+        return Ok(false);
+    }
     if let Some(scale) = grad_scale {
         let factor = Tensor::wrapped(crate::Scalar::Float(1.0 / scale.item()?.to_f64()))?;
         grads.iter().try_for_each(|g| g.mul_(&factor).map(|_| ()))?;

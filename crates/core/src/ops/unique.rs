@@ -74,7 +74,7 @@ fn distinct(flat: &Tensor) -> Result<(Tensor, Runs)> {
 /// Sorted distinct elements, for each element the position of its equal, and counts.
 fn unique_sorted(this: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
     refuse_meta("unique", this)?;
-    let flat = this.contiguous_copy()?.detach().view(&[this.numel() as i64])?;
+    let flat = this.contiguous_copy()?.detach().view([this.numel() as i64])?;
     let (sorted, order) = flat.sort()?;
     let (values, runs) = distinct(&sorted)?;
     let order = order.to_vec::<i64>()?;
@@ -126,7 +126,7 @@ fn slices(this: &Tensor, dim: i64) -> Result<Tensor> {
     let front = this.detach().movedim(dim, 0)?;
     let n = front.sizes()[0];
     let width = if n == 0 { 0 } else { front.numel() as i64 / n };
-    front.contiguous_copy()?.view(&[n, width])
+    front.contiguous_copy()?.view([n, width])
 }
 
 /// The order that sorts rows lexicographically (the row order itself if `sort` is off), and runs of equal rows in it.
@@ -187,7 +187,7 @@ mod unique_consecutive {
             Some(dim) => return unique_slices(this, dim, false),
             None => {
                 refuse_meta("unique_consecutive", this)?;
-                let flat = this.contiguous_copy()?.detach().view(&[this.numel() as i64])?;
+                let flat = this.contiguous_copy()?.detach().view([this.numel() as i64])?;
                 let (values, runs) = distinct(&flat)?;
                 let counts = runs.counts();
                 (values, integers(&runs.inverse, &this.sizes())?, integers(&counts, &[counts.len() as i64])?)

@@ -24,7 +24,9 @@ fn third_derivative_of_a_cube() {
     let options = GradOptions { create_graph: true, ..Default::default() };
     let mut y = x.mul(&x).unwrap().mul(&x).unwrap();
     for expected in [12.0, 12.0, 6.0] {
-        y = autograd::grad(&[y.clone()], &[x.clone()], &[None], options).unwrap()[0].clone().unwrap();
+        y = autograd::grad(&[y.clone()], std::slice::from_ref(&x), &[None], options).unwrap()[0]
+            .clone()
+            .unwrap();
         assert_eq!(y.to_vec::<f64>().unwrap(), [expected]);
     }
 }

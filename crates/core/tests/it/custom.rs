@@ -70,7 +70,9 @@ fn anomaly_detection_names_the_forward_call() {
 fn unused_inputs_are_an_error_or_none() {
     let (x, y) = (leaf(&[1.0]), leaf(&[2.0]));
     let z = x.mul(&x).unwrap();
-    let e = autograd::grad(&[z.clone()], &[y.clone()], &[None], GradOptions::default()).unwrap_err();
+    let e =
+        autograd::grad(std::slice::from_ref(&z), std::slice::from_ref(&y), &[None], GradOptions::default())
+            .unwrap_err();
     assert!(e.message().contains("appears to not have been used in the graph"), "{e}");
     let z = x.mul(&x).unwrap();
     let options = GradOptions { allow_unused: true, ..Default::default() };

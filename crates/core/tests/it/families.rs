@@ -17,7 +17,7 @@ fn twice(inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Vec<Tensor>>) {
 #[test]
 fn reductions_differentiate_twice() {
     let x = [input(&[3, 4], 1)];
-    twice(&x, |v| Ok(vec![v[0].logsumexp(&[1])?]));
+    twice(&x, |v| Ok(vec![v[0].logsumexp([1])?]));
     twice(&x, |v| Ok(vec![v[0].std()?]));
     twice(&x, |v| Ok(vec![v[0].prod_dim(1)?]));
     twice(&x, |v| Ok(vec![v[0].cumprod(0)?]));
@@ -42,14 +42,14 @@ fn norms_differentiate_twice() {
     });
     twice(&[x.clone(), w, b], |v| Ok(vec![ops::group_norm_with(&v[0], 2, |o| o.weight(&v[1]).bias(&v[2]))?]));
     let (w, b) = (input(&[4, 3], 4), input(&[4, 3], 5));
-    twice(&[x, w, b], |v| Ok(vec![ops::layer_norm_with(&v[0], &[4, 3], |o| o.weight(&v[1]).bias(&v[2]))?]));
+    twice(&[x, w, b], |v| Ok(vec![ops::layer_norm_with(&v[0], [4, 3], |o| o.weight(&v[1]).bias(&v[2]))?]));
 }
 
 #[test]
 fn pools_differentiate_twice() {
     let x = [input(&[1, 2, 5, 6], 1)];
-    twice(&x, |v| Ok(vec![v[0].max_pool2d(&[2, 3])?, v[0].avg_pool2d(&[2, 2])?]));
-    twice(&x, |v| Ok(vec![v[0].adaptive_avg_pool2d(&[3, 4])?, v[0].adaptive_max_pool2d(&[2, 2])?.0]));
+    twice(&x, |v| Ok(vec![v[0].max_pool2d([2, 3])?, v[0].avg_pool2d([2, 2])?]));
+    twice(&x, |v| Ok(vec![v[0].adaptive_avg_pool2d([3, 4])?, v[0].adaptive_max_pool2d([2, 2])?.0]));
 }
 
 #[test]

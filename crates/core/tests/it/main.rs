@@ -1,8 +1,8 @@
 //! Tests of the engine through its public interface.
 
-mod families;
 mod autograd;
 mod custom;
+mod families;
 mod inplace;
 mod random;
 mod sugar;

@@ -62,6 +62,8 @@ impl RandomSampler {
 }
 
 impl Sampler for RandomSampler {
+    // How many indices it gives, not how many it chooses from.
+    #[allow(clippy::misnamed_getters)]
     fn len(&self) -> usize {
         self.num_samples
     }
@@ -169,6 +171,8 @@ impl WeightedRandomSampler {
 }
 
 impl Sampler for WeightedRandomSampler {
+    // How many indices it gives, not how many it chooses from.
+    #[allow(clippy::misnamed_getters)]
     fn len(&self) -> usize {
         self.num_samples
     }

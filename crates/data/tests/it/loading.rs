@@ -18,7 +18,7 @@ impl Dataset for Moody {
         match index {
             7 => bail!(Value, "sample 7 is damaged"),
             13 => panic!("sample 13 is unlucky"),
-            _ if index % 5 == 0 => std::thread::sleep(Duration::from_millis(3)),
+            _ if index.is_multiple_of(5) => std::thread::sleep(Duration::from_millis(3)),
             _ => {}
         }
         Ok(index as i64)

@@ -387,12 +387,12 @@ mod tests {
         let close = |got: f64, want: f64| assert!((got - want).abs() <= 1e-13 * want.abs(), "{got} {want}");
         // Values from tables of the functions, to 16 digits.
         close(i0(1.0), 1.266_065_877_752_008_3);
-        close(i1(1.0), 0.565_159_103_992_485_15);
-        close(i0e(30.0), 0.073_145_946_482_237_295);
+        close(i1(1.0), 0.565_159_103_992_485_1);
+        close(i0e(30.0), 0.073_145_946_482_237_3);
         close(erfcx(1.0), 0.427_583_576_155_807);
         close(erfcx(5.0), 0.110_704_637_733_068_63);
         close(ndtri(0.975), 1.959_963_984_540_054);
-        close(log_ndtr(-10.0), -53.231_285_150_512_477);
+        close(log_ndtr(-10.0), -53.231_285_150_512_48);
         close(igamma(2.0, 3.0), 1.0 - 4.0 * (-3.0_f64).exp());
         close(igammac(1.0, 5.0), (-5.0_f64).exp());
         assert!(ndtri(1.5).is_nan() && igamma(-1.0, 1.0).is_nan());
