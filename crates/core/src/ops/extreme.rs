@@ -87,14 +87,14 @@ mod amin {
 mod aminmax {
     fn kernel(this: &Tensor, dim: Option<i64>, keepdim: bool, out: Out) -> Result<(Tensor, Tensor)> {
         check_ordered("aminmax", this)?;
-        if let Out::Into([min, max]) = out {
-            if let Some(t) = [min, max].into_iter().find(|t| t.dtype() != this.dtype()) {
-                bail!(
-                    "Expected out tensor to have dtype {}, but got {} instead",
-                    crate::reduction::c_name(this.dtype()),
-                    crate::reduction::c_name(t.dtype())
-                );
-            }
+        if let Out::Into([min, max]) = out
+            && let Some(t) = [min, max].into_iter().find(|t| t.dtype() != this.dtype())
+        {
+            bail!(
+                "Expected out tensor to have dtype {}, but got {} instead",
+                crate::reduction::c_name(this.dtype()),
+                crate::reduction::c_name(t.dtype())
+            );
         }
         let dims = dim.map_or(vec![], |d| vec![d]);
         check_aminmax(this, dim, &dims)?;

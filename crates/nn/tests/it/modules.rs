@@ -19,7 +19,7 @@ struct Net {
     scratch: Buffer,
     training: Training,
     #[module(skip)]
-    hidden: i64,
+    _hidden: i64,
 }
 
 fn filled(sizes: &[i64], value: f32) -> Result<Tensor> {
@@ -35,7 +35,7 @@ fn net() -> Result<Net> {
         table: Buffer::new(filled(&[2], 0.5)?),
         scratch: Buffer::transient(filled(&[1], 0.0)?),
         training: Training::new(),
-        hidden: 3,
+        _hidden: 3,
     })
 }
 
