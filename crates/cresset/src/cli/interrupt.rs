@@ -1,4 +1,5 @@
-//! Ctrl-C: asks the run to save and stop; a second one stops at once.
+//! Ctrl-C, or the signal with which a machine that shuts down ends programs: asks the run to save and stop. A second
+//! one stops at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

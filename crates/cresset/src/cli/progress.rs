@@ -34,9 +34,9 @@ impl Progress {
                 }
             }
             None if self.is_due() => {
-                let (label, done, total) = (&self.label, self.done, self.total);
+                let line = format!("{}  {}/{}  {}", self.label, self.done, self.total, note());
                 // A log that nobody can write is no reason to stop training.
-                let _ = writeln!(std::io::stderr(), "{label}  {done}/{total}  {}", note());
+                let _ = writeln!(std::io::stderr(), "{}", line.trim_end());
             }
             None => {}
         }
