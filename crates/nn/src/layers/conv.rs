@@ -5,7 +5,7 @@
 
 use cresset_core::{DType, IntList, Result, Tensor, bail, ensure, ops};
 
-use super::{expand, parameter};
+use super::{expand, kernel_sizes, parameter, size};
 use crate::functional::{PaddingMode, pad};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, tuple};
@@ -124,12 +124,12 @@ impl<const D: usize> Conv<D> {
 
     /// The padding of `pad`, last dimension first, both ends.
     fn explicit_padding(&self) -> Vec<i64> {
-        let sizes = self.weight.sizes();
+        let kernel = kernel_sizes(&self.weight);
         let ends = |d: usize| match &self.padding {
             Padding::Sizes(p) => (p[d], p[d]),
             Padding::Valid => (0, 0),
             Padding::Same => {
-                let total = self.dilation[d] * (sizes[d + 2] - 1);
+                let total = self.dilation[d] * (kernel.get(d).unwrap_or(&1) - 1);
                 (total / 2, total - total / 2)
             }
         };
@@ -162,12 +162,12 @@ impl<const D: usize> Conv<D> {
     }
 
     fn text(&self) -> String {
-        let (s, groups) = (self.weight.sizes(), self.groups);
+        let (w, groups) = (&self.weight, self.groups);
         let mut text = format!(
             "{}, {}, kernel_size={}, stride={}",
-            s[1] * groups,
-            s[0],
-            tuple(&s[2..]),
+            size(w, 1) * groups,
+            size(w, 0),
+            tuple(&kernel_sizes(w)),
             tuple(&self.stride)
         );
         match &self.padding {

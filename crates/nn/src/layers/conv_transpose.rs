@@ -5,7 +5,7 @@
 use cresset_core::{DType, IntList, Result, Tensor, bail, ensure, ops};
 
 use super::conv::{check_channels, settings};
-use super::{expand, parameter};
+use super::{expand, kernel_sizes, parameter, size};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, tuple};
 use crate::options::options;
@@ -110,18 +110,17 @@ impl<const D: usize> ConvTranspose<D> {
     /// # Errors
     /// `Value` for a size that is not possible, naming the range.
     pub fn forward_to(&self, input: &Tensor, output_size: &[i64]) -> Result<Tensor> {
-        let sizes = input.sizes();
+        let (sizes, kernel) = (input.sizes(), kernel_sizes(&self.weight));
         let other = if sizes.len() == D + 2 { 2 } else { 1 };
         let wanted = if output_size.len() == other + D { &output_size[other..] } else { output_size };
         ensure!(
-            wanted.len() == D && sizes.len() == other + D,
+            wanted.len() == D && sizes.len() == other + D && kernel.len() == D,
             Value,
             "ConvTranspose{D}D: for {}D input, output_size must have {D} or {} elements (got {})",
             sizes.len(),
             other + D,
             wanted.len()
         );
-        let kernel = &self.weight.sizes()[2..];
         let least: [i64; D] = std::array::from_fn(|d| {
             (sizes[d + other] - 1) * self.stride[d] - 2 * self.padding[d]
                 + self.dilation[d] * (kernel[d] - 1)
@@ -158,12 +157,12 @@ impl<const D: usize> ConvTranspose<D> {
     }
 
     fn text(&self) -> String {
-        let (s, groups) = (self.weight.sizes(), self.groups);
+        let (w, groups) = (&self.weight, self.groups);
         let mut text = format!(
             "{}, {}, kernel_size={}, stride={}",
-            s[0],
-            s[1] * groups,
-            tuple(&s[2..]),
+            size(w, 0),
+            size(w, 1) * groups,
+            tuple(&kernel_sizes(w)),
             tuple(&self.stride)
         );
         if self.padding.iter().any(|p| *p != 0) {

@@ -2,7 +2,7 @@
 
 use cresset_core::{DType, Result, Tensor, ensure, no_grad, ops};
 
-use super::parameter;
+use super::{parameter, size};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, float};
 use crate::options::options;
@@ -83,8 +83,8 @@ impl Embedding {
     }
 
     fn text(&self) -> String {
-        let (sizes, o) = (self.weight.sizes(), &self.options);
-        let mut text = format!("{}, {}", sizes[0], sizes[1]);
+        let o = &self.options;
+        let mut text = format!("{}, {}", size(&self.weight, 0), size(&self.weight, 1));
         if let Some(index) = o.padding_idx {
             text += &format!(", padding_idx={index}");
         }

@@ -4,7 +4,7 @@
 
 use cresset_core::{DType, Result, Tensor, ensure, ops};
 
-use super::parameter;
+use super::{parameter, size};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, boolean};
 use crate::options::options;
@@ -67,8 +67,8 @@ impl Linear {
     }
 
     fn text(&self) -> String {
-        let (sizes, bias) = (self.weight.sizes(), boolean(self.bias.is_some()));
-        format!("in_features={}, out_features={}, bias={bias}", sizes[1], sizes[0])
+        let (w, bias) = (&self.weight, boolean(self.bias.is_some()));
+        format!("in_features={}, out_features={}, bias={bias}", size(w, 1), size(w, 0))
     }
 }
 
@@ -129,8 +129,13 @@ impl Bilinear {
     }
 
     fn text(&self) -> String {
-        let (s, bias) = (self.weight.sizes(), boolean(self.bias.is_some()));
-        format!("in1_features={}, in2_features={}, out_features={}, bias={bias}", s[1], s[2], s[0])
+        let (w, bias) = (&self.weight, boolean(self.bias.is_some()));
+        format!(
+            "in1_features={}, in2_features={}, out_features={}, bias={bias}",
+            size(w, 1),
+            size(w, 2),
+            size(w, 0)
+        )
     }
 }
 

@@ -47,6 +47,16 @@ fn parameter(sizes: &[i64], dtype: DType) -> Result<Parameter> {
     Parameter::new(Tensor::empty_of(sizes, dtype, Device::Cpu)?)
 }
 
+/// The size of a dimension for the printed form, 0 where a weight was replaced by one without that dimension.
+fn size(t: &Tensor, dim: usize) -> i64 {
+    t.sizes().get(dim).copied().unwrap_or(0)
+}
+
+/// The sizes from the third dimension on: those of a kernel.
+fn kernel_sizes(weight: &Tensor) -> Vec<i64> {
+    weight.sizes().iter().skip(2).copied().collect()
+}
+
 /// One number for all dimensions, or one for each.
 fn expand<const D: usize>(what: &str, values: &[i64]) -> Result<[i64; D]> {
     match values {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cresset_core::{DType, Result, Tensor};
 use cresset_nn::{
-    BatchNorm1d, Buffer, Dropout, Forward, Hooked, Linear, Module, ModuleDict, Parameter, ReLU, Sequential,
-    Training, sequential,
+    BatchNorm1d, Buffer, Dropout, Dropout1d, Forward, Hooked, Linear, Module, ModuleDict, Parameter, ReLU,
+    Sequential, Training, sequential,
 };
 
 #[derive(Debug, Module)]
@@ -53,6 +53,7 @@ fn names_are_pytorchs_own_tensors_before_those_of_children() -> Result<()> {
 #[test]
 fn an_absent_part_has_no_names() -> Result<()> {
     let net = Net { norm: None, ..net()? };
+    assert_eq!(net.hidden, 3);
     assert!(net.state_dict().keys().all(|k| !k.starts_with("norm")));
     assert_eq!(net.named_children().len(), 2);
     Ok(())
@@ -151,5 +152,31 @@ fn dictionaries_and_descendants_have_dotted_names() -> Result<()> {
     let dict: ModuleDict<Sequential> = [("a", sequential![ReLU::new()])].into_iter().collect();
     let names: Vec<String> = dict.named_descendants().into_iter().map(|(n, _)| n).collect();
     assert_eq!(names, ["a", "a.0"]);
+    Ok(())
+}
+
+#[test]
+fn dropout_of_channels_takes_inputs_without_batch() -> Result<()> {
+    cresset_core::random::manual_seed(0);
+    let (one, rows) = (Dropout1d::new(0.5)?, filled(&[64, 3], 1.0)?);
+    let kept = one.forward(&rows)?.to_vec::<f32>()?;
+    assert!(
+        kept.chunks(3).all(|row| row == [0.0; 3] || row == [2.0; 3])
+            && kept.contains(&0.0)
+            && kept.contains(&2.0)
+    );
+    let error = one.forward(&filled(&[3], 1.0)?).unwrap_err();
+    assert!(
+        error.message().starts_with("dropout1d: Expected 2D or 3D input, but received a 1D input."),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_replaced_weight_prints_without_panicking() -> Result<()> {
+    let mut layer = Linear::new(2, 2)?;
+    layer.weight = Parameter::new(filled(&[2], 1.0)?)?;
+    assert_eq!(layer.to_string(), "Linear(in_features=0, out_features=2, bias=True)");
     Ok(())
 }
