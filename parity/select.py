@@ -113,9 +113,14 @@ def main():
         reduce(source, f"optim/{path.name}", lambda c: c["flavour"], 20_000)
     reduce(source, "init.safetensors", lambda c: c["fn"], 30_000)
     schedules(source)
+    for path in sorted((source / "modules").glob("*.safetensors")):
+        reduce(source, f"modules/{path.name}", lambda c: c["module"])
+    for path in sorted((source / "optim").glob("*.safetensors")):
+        reduce(source, f"optim/{path.name}", lambda c: c["optimizer"], 2 * BUDGET)
+    reduce(source, "init.safetensors", lambda c: c["fn"], 6 * BUDGET)
     reduce(source, "rng.safetensors", lambda c: c["program"], 300_000)
     errors(source)
-    for name in ("index.json", "README.md"):
+    for name in ("index.json", "sched.json", "README.md"):
         text = (source / name).read_text()
         (HERE / name).write_text(text)
 

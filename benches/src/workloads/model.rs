@@ -1,7 +1,8 @@
-//! `model/*`: training steps of whole networks.
+//! `model/*` and `data/*`: training steps of whole networks, and a pass over a loader.
 
 use cresset_core::random::manual_seed;
 use cresset_core::{Result, ops};
+use cresset_data::{DataLoader, TensorDataset};
 use cresset_nn::functional::cross_entropy;
 use cresset_nn::utils::clip_grad_norm_;
 use cresset_nn::{
@@ -13,7 +14,11 @@ use super::seeded;
 use crate::measure::Workload;
 
 pub fn workloads() -> Vec<Workload> {
-    vec![train("mlp-mnist-b128-train", mlp, &[128, 784]), train("lenet-b128-train", lenet, &[128, 1, 28, 28])]
+    vec![
+        train("mlp-mnist-b128-train", mlp, &[128, 784]),
+        train("lenet-b128-train", lenet, &[128, 1, 28, 28]),
+        loader(),
+    ]
 }
 
 fn mlp() -> Result<Sequential> {
@@ -59,4 +64,20 @@ fn train(name: &str, model: fn() -> Result<Sequential>, input: &'static [i64]) -
         })
     };
     Workload::new(format!("model/{name}"), build).tol(1e-2)
+}
+
+fn loader() -> Workload {
+    Workload::new("data/loader-60kx784-shuffle", || {
+        let x = seeded(&[20_000, 784], 0)?;
+        let y = ops::arange(20_000)?.remainder_scalar(10)?;
+        let loader = DataLoader::with(TensorDataset::new([x, y])?, |o| o.batch_size(128).shuffle(true))?;
+        Ok(move || {
+            let mut n = 0;
+            for batch in &loader {
+                let [images, _] = batch?;
+                n += images.size(0)?;
+            }
+            Ok(n as f64)
+        })
+    })
 }
