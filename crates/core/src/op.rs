@@ -68,6 +68,8 @@ pub struct Formula {
     pub wrt: &'static [usize],
     /// Schema positions of the tensor arguments that it reads in full.
     pub saves: &'static [usize],
+    /// The outputs whose gradients it reads, a bit each: other outputs are not differentiable.
+    pub reads: u64,
     /// Positions of the outputs that it reads in full.
     pub saves_outputs: &'static [usize],
     /// Evaluates it: one entry per member of `wrt`.

@@ -10,7 +10,7 @@ use crate::layout::{Dims, Layout, broadcast_shapes, checked_numel};
 use crate::op::Out;
 use crate::promotion::{can_cast, get_default_dtype, result_type};
 use crate::storage::{Fresh, Raw, View, access};
-use crate::{Error, Result, Tensor, bail, copy};
+use crate::{Device, Error, Result, Tensor, bail, copy};
 
 /// The type in which elements of `dtype` are computed.
 pub(crate) fn compute_type(dtype: DType) -> DType {
@@ -38,7 +38,9 @@ pub(crate) fn output(out: Out, sizes: &[i64], dtype: DType, inputs: &[&Tensor]) 
 
 /// A new tensor with the strides of the first input of that shape, if that is dense; else row-major.
 fn fresh(sizes: &[i64], dtype: DType, inputs: &[&View]) -> Result<Fresh> {
-    let device = inputs[0].storage.device();
+    // A number among the inputs is in main memory wherever the others are.
+    let on_meta = inputs.iter().any(|v| v.storage.device() == Device::Meta);
+    let device = if on_meta { Device::Meta } else { Device::Cpu };
     let model = inputs.iter().map(|v| &v.layout).find(|l| l.sizes.as_slice() == sizes);
     let layout = match model {
         Some(l) if l.is_contiguous() => {

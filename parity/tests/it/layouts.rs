@@ -25,7 +25,7 @@ fn scattered(t: &Tensor) -> Tensor {
 #[test]
 fn strided_inputs_equal_contiguous_ones() {
     assert_none(for_each(Variant::Functional, |sample| {
-        if sample.depends_on_layout() || has(&sample.op, Tag::View) {
+        if sample.depends_on_layout() || sample.is_random() || has(&sample.op, Tag::View) {
             return Ok(());
         }
         let Ok(want) = sample.call(&sample.op, &sample.arguments()) else { return Ok(()) };

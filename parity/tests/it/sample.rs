@@ -35,6 +35,11 @@ impl Sample<'_> {
         format!("{} c{}", self.case.qualified(), self.case.id)
     }
 
+    /// Whether it draws random numbers: they go to the elements in the order of memory, as in PyTorch.
+    pub fn is_random(&self) -> bool {
+        self.case.seed.is_some()
+    }
+
     /// Whether what is computed depends on how arguments lie in memory, or is not determined.
     pub fn depends_on_layout(&self) -> bool {
         let name = self.case.op.trim_start_matches("aten::").trim_end_matches('_');

@@ -48,7 +48,10 @@ fn out_equals_functional() {
         let fitting = |t: &Tensor| Tensor::empty_of(&t.sizes(), t.dtype(), t.device()).unwrap();
         let empty = |t: &Tensor| Tensor::empty_of(&[0], t.dtype(), t.device()).unwrap();
         check_out(sample, &out, &want, fitting).map_err(|e| format!("into a fitting tensor: {e}"))?;
-        check_out(sample, &out, &want, transposed).map_err(|e| format!("into a transposed tensor: {e}"))?;
+        if !sample.is_random() {
+            check_out(sample, &out, &want, transposed)
+                .map_err(|e| format!("into a transposed tensor: {e}"))?;
+        }
         check_out(sample, &out, &want, empty).map_err(|e| format!("into an empty tensor: {e}"))
     }));
 }

@@ -235,8 +235,9 @@ pub(crate) fn record(
     let node = OpNode { op, formulas, slots, metas, saved: Mutex::new(Some(saved)) };
     let node = Node::new(Box::new(node), edges, out_metas);
     if variant == Variant::Functional && !op.schema().arguments.first().is_some_and(|a| a.is_written()) {
+        let reads = formulas.iter().fold(0, |mask, f| mask | f.reads);
         for (i, t) in tensors.iter().enumerate() {
-            if t.dtype().is_differentiable() {
+            if t.dtype().is_differentiable() && reads >> i.min(63) & 1 == 1 {
                 t.set_history(node.clone(), i);
             }
         }

@@ -47,7 +47,7 @@ fn nothing(t: &Tensor) -> Result<Tensor> {
 }
 
 /// Squared differences.
-#[op("mse_loss(Tensor self, Tensor target, int reduction=Mean) -> Tensor", composite, out = "out", no_method)]
+#[op("mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", composite, out = "out", no_method)]
 mod mse_loss {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
         let d = this.sub(target)?;
@@ -56,7 +56,7 @@ mod mse_loss {
 }
 
 /// Absolute differences.
-#[op("l1_loss(Tensor self, Tensor target, int reduction=Mean) -> Tensor", composite, no_method)]
+#[op("l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", composite, no_method)]
 mod l1_loss {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
         reduced(&this.sub(target)?.abs()?, reduction)
@@ -65,7 +65,7 @@ mod l1_loss {
 
 /// Squared differences over `2 beta` below `beta`, absolute ones less `beta / 2` above.
 #[op(
-    "smooth_l1_loss(Tensor self, Tensor target, int reduction=Mean, float beta=1.0) -> Tensor",
+    "smooth_l1_loss(Tensor self, Tensor target, int reduction=1, float beta=1.) -> Tensor",
     composite,
     out = "out",
     no_method
@@ -91,7 +91,7 @@ mod smooth_l1_loss {
 
 /// Half squared differences below `delta`, `delta` times the absolute ones less `delta / 2` above.
 #[op(
-    "huber_loss(Tensor self, Tensor target, int reduction=Mean, float delta=1.0) -> Tensor",
+    "huber_loss(Tensor self, Tensor target, int reduction=1, float delta=1.) -> Tensor",
     composite,
     out = "out",
     no_method
@@ -115,7 +115,7 @@ fn unreduced(g: &Tensor, this: &Tensor, reduction: i64) -> Result<Tensor> {
 
 /// Cross entropy of probabilities with targets between 0 and 1; logarithms are cut off at -100.
 #[op(
-    "binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean) -> Tensor",
+    "binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) -> Tensor",
     nondiff(weight),
     out = "out",
     no_method
@@ -151,7 +151,7 @@ mod binary_cross_entropy {
 
 /// Gradient of [`binary_cross_entropy`].
 #[op(
-    "binary_cross_entropy_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean) -> Tensor",
+    "binary_cross_entropy_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight=None, int reduction=1) -> Tensor",
     composite,
     no_method
 )]
@@ -172,7 +172,7 @@ mod binary_cross_entropy_backward {
 
 /// Cross entropy of the sigmoid of scores, without overflow.
 #[op(
-    "binary_cross_entropy_with_logits(Tensor self, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, int reduction=Mean) -> Tensor",
+    "binary_cross_entropy_with_logits(Tensor self, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, int reduction=1) -> Tensor",
     composite,
     out = "out",
     autocast = "fp32",
@@ -199,7 +199,7 @@ mod binary_cross_entropy_with_logits {
 
 /// Divergence of log probabilities `self` from the probabilities (or log probabilities) `target`.
 #[op(
-    "kl_div(Tensor self, Tensor target, int reduction=Mean, *, bool log_target=False) -> Tensor",
+    "kl_div(Tensor self, Tensor target, int reduction=1, *, bool log_target=False) -> Tensor",
     composite,
     no_method
 )]
@@ -244,7 +244,7 @@ mod poisson_nll_loss {
 
 /// How far `input1` fails to be above `input2` by `margin` where `target` is 1, below where it is -1.
 #[op(
-    "margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, int reduction=Mean) -> Tensor",
+    "margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0., int reduction=1) -> Tensor",
     composite
 )]
 mod margin_ranking_loss {
@@ -271,7 +271,7 @@ mod margin_ranking_loss {
 
 /// The distance itself where `target` is 1, how far it falls short of `margin` where it is -1.
 #[op(
-    "hinge_embedding_loss(Tensor self, Tensor target, float margin=1.0, int reduction=Mean) -> Tensor",
+    "hinge_embedding_loss(Tensor self, Tensor target, float margin=1., int reduction=1) -> Tensor",
     composite,
     no_method
 )]
@@ -286,7 +286,7 @@ mod hinge_embedding_loss {
 
 /// One less the cosine where `target` is 1, the cosine above `margin` where it is -1.
 #[op(
-    "cosine_embedding_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, int reduction=Mean) -> Tensor",
+    "cosine_embedding_loss(Tensor input1, Tensor input2, Tensor target, float margin=0., int reduction=1) -> Tensor",
     composite
 )]
 mod cosine_embedding_loss {
@@ -325,7 +325,7 @@ mod cosine_embedding_loss {
 
 /// Norm of order `p` of `x1 - x2 + eps` along the last dimension.
 #[op(
-    "pairwise_distance(Tensor x1, Tensor x2, float p=2, float eps=1e-06, bool keepdim=False) -> Tensor",
+    "pairwise_distance(Tensor x1, Tensor x2, float p=2., float eps=9.9999999999999995e-07, bool keepdim=False) -> Tensor",
     composite
 )]
 mod pairwise_distance {
@@ -338,7 +338,7 @@ mod pairwise_distance {
 
 /// How far the negative fails to be farther from the anchor than the positive by `margin`.
 #[op(
-    "triplet_margin_loss(Tensor anchor, Tensor positive, Tensor negative, float margin=1.0, float p=2, float eps=1e-06, bool swap=False, int reduction=Mean) -> Tensor",
+    "triplet_margin_loss(Tensor anchor, Tensor positive, Tensor negative, float margin=1., float p=2., float eps=9.9999999999999995e-07, bool swap=False, int reduction=1) -> Tensor",
     composite
 )]
 mod triplet_margin_loss {
@@ -369,7 +369,7 @@ mod triplet_margin_loss {
 
 /// `ln(1 + e^(-target self))`.
 #[op(
-    "soft_margin_loss(Tensor self, Tensor target, int reduction=Mean) -> Tensor",
+    "soft_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor",
     composite,
     out = "out",
     no_method
@@ -382,7 +382,7 @@ mod soft_margin_loss {
 
 /// How far the scores of other classes come within `margin` of the target's, to the power `p`.
 #[op(
-    "multi_margin_loss(Tensor self, Tensor target, Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=Mean) -> Tensor",
+    "multi_margin_loss(Tensor self, Tensor target, Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=1) -> Tensor",
     composite,
     no_method
 )]

@@ -329,7 +329,7 @@ mod nll_loss2d {
 
 /// Negative log likelihood of `[N, C, *]` with targets `[N, *]`, or of `[C]` with one target.
 #[op(
-    "nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean, SymInt ignore_index=-100) -> Tensor",
+    "nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor",
     composite,
     no_method
 )]
@@ -369,7 +369,7 @@ mod nll_loss_nd {
 
 /// Cross entropy between scores `[N, C, *]` and classes `[N, *]`, or class probabilities of the scores' shape.
 #[op(
-    "cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean, SymInt ignore_index=-100, float label_smoothing=0.0) -> Tensor",
+    "cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100, float label_smoothing=0.) -> Tensor",
     composite,
     autocast = "fp32",
     no_method

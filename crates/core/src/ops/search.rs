@@ -24,6 +24,11 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     bincount,
 ];
 
+/// Where the result of both goes: a number is in main memory wherever the other tensor is.
+fn common_device(a: &Tensor, b: &Tensor) -> Device {
+    if a.device() == Device::Meta { Device::Meta } else { b.device() }
+}
+
 /// Positions of `values` in the rows of `sorted`.
 fn positions(
     sorted: &Tensor,
@@ -34,7 +39,7 @@ fn positions(
 ) -> Result<Tensor> {
     let compute = ordered_type(result_type(&[sorted, values]));
     let (s, v, order) = (dense(sorted, compute)?, dense(values, compute)?, dense_option(sorter, DType::I64)?);
-    let result = Tensor::empty_of(&v.sizes(), DType::I64, v.device())?;
+    let result = Tensor::empty_of(&v.sizes(), DType::I64, common_device(&s, &v))?;
     let n = s.sizes().last().map_or(1, |n| *n as usize);
     let mut ins = vec![s.raw(), v.raw()];
     ins.extend(order.iter().map(|t| t.raw()));
@@ -166,7 +171,7 @@ mod bucketize_scalar {
 fn members(elements: &Tensor, tests: &Tensor, invert: bool) -> Result<Tensor> {
     let compute = ordered_type(result_type(&[elements, tests]));
     let (e, t) = (dense(elements, compute)?, dense(tests, compute)?);
-    let result = Tensor::empty_of(&e.sizes(), DType::Bool, e.device())?;
+    let result = Tensor::empty_of(&e.sizes(), DType::Bool, common_device(&e, &t))?;
     let (o, e, t) = (result.raw(), e.raw(), t.raw());
     access([&o], [&e, &t], |[o], [e, t]| {
         // SAFETY: all are locked, row-major and of the types that they are read as; the output is fresh.

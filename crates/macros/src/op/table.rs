@@ -72,11 +72,26 @@ fn autograd(stanza: &Stanza) -> TokenStream {
     let formulas = stanza.gradients.iter().map(|g| {
         let (wrt, apply) = (&g.wrt, glue_name(g));
         let (saves, saves_outputs) = saved(g);
+        let reads = reads(g);
         quote! {
-            crate::op::Formula { wrt: &[#(#wrt),*], saves: &[#(#saves),*], saves_outputs: &[#(#saves_outputs),*], apply: #apply }
+            crate::op::Formula { wrt: &[#(#wrt),*], saves: &[#(#saves),*], reads: #reads, saves_outputs: &[#(#saves_outputs),*], apply: #apply }
         }
     });
     quote!(crate::op::Autograd::Formulas(&[#(#formulas),*]))
+}
+
+/// The outputs whose gradients a formula reads, a bit each; all of them if it reads none by name.
+fn reads(gradient: &Gradient) -> u64 {
+    let bit = |source: &Source| match source {
+        Source::Gradient => 1,
+        Source::GradientOf(n) => 1 << n,
+        Source::Gradients => u64::MAX,
+        _ => 0,
+    };
+    match gradient.params.iter().map(|(source, _)| bit(source)).fold(0, std::ops::BitOr::bitor) {
+        0 => u64::MAX,
+        mask => mask,
+    }
 }
 
 /// Positions of the arguments and outputs that a gradient reads in full.
