@@ -34,7 +34,14 @@ fn three(op: &str, name: &str, list: &[i64], n: usize, fill: i64) -> Result<[i64
 }
 
 /// The number of windows along one dimension.
-fn output_size(input: i64, kernel: i64, padding: i64, stride: i64, dilation: i64, ceil: bool) -> Result<i64> {
+pub(crate) fn output_size(
+    input: i64,
+    kernel: i64,
+    padding: i64,
+    stride: i64,
+    dilation: i64,
+    ceil: bool,
+) -> Result<i64> {
     if stride == 0 {
         bail!("stride should not be zero");
     }
@@ -51,7 +58,7 @@ fn output_size(input: i64, kernel: i64, padding: i64, stride: i64, dilation: i64
         );
     }
     let extra = if ceil { stride - 1 } else { 0 };
-    let size = (input + 2 * padding - reach + extra).div_euclid(stride) + 1;
+    let size = (input + 2 * padding - reach).saturating_add(extra).div_euclid(stride) + 1;
     Ok(if ceil && (size - 1) * stride >= input + padding { size - 1 } else { size })
 }
 

@@ -17,7 +17,6 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     conj,
     resolve_conj,
     resolve_neg,
-    _conj,
     _conj_physical,
     angle,
     complex,
@@ -78,14 +77,6 @@ mod resolve_conj {
 mod resolve_neg {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         Ok(this.clone())
-    }
-}
-
-/// Complex conjugate, as [`conj`].
-#[op("_conj(Tensor(a) self) -> Tensor(a)", composite, no_method)]
-mod _conj {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.conj()
     }
 }
 

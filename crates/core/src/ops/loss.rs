@@ -376,7 +376,7 @@ mod triplet_margin_loss {
 )]
 mod soft_margin_loss {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
-        reduced(&target.neg()?.mul(this)?.exp()?.log1p()?, reduction)
+        reduced(&this.neg()?.mul(target)?.exp()?.log1p()?, reduction)
     }
 }
 

@@ -39,8 +39,49 @@ mod max_pool1d {
         dilation: &[i64],
         ceil_mode: bool,
     ) -> Result<Tensor> {
+        check_max_pool1d(this, kernel_size, stride, padding, dilation, ceil_mode)?;
         Ok(max_pool1d_with_indices::call(this, kernel_size, stride, padding, dilation, ceil_mode)?.0)
     }
+}
+
+/// PyTorch's own texts for this operator.
+fn check_max_pool1d(
+    this: &Tensor,
+    kernel_size: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    dilation: &[i64],
+    ceil_mode: bool,
+) -> Result<()> {
+    check_1d("max_pool1d", this)?;
+    let stride = if stride.is_empty() { kernel_size } else { stride };
+    let named =
+        [("kernel_size", kernel_size), ("stride", stride), ("padding", padding), ("dilation", dilation)];
+    if let Some((name, list)) = named.into_iter().find(|(_, list)| list.len() != 1) {
+        bail!(
+            "max_pool1d() {name} must be an int, list of ints or tuple of ints of size 1 but got size {}",
+            list.len()
+        );
+    }
+    let (k, s, p, d) = (kernel_size[0], stride[0], padding[0], dilation[0]);
+    for (name, value) in [("kernel_size", k), ("stride", s), ("dilation", d)] {
+        if value <= 0 {
+            bail!("max_pool1d() {name} must be greater than zero, but got {value}");
+        }
+    }
+    if p < 0 {
+        bail!("max_pool1d() padding must be non-negative, but got {p}");
+    }
+    if p > k / 2 {
+        bail!(
+            "max_pool1d() padding should be at most half of kernel size, but got padding={p} and kernel_size={k}"
+        );
+    }
+    let n = pooling::output_size(this.size(-1)?, k, p, s, d, ceil_mode)?;
+    if n <= 0 {
+        bail!("max_pool1d() Invalid computed output size: {n}");
+    }
+    Ok(())
 }
 
 /// Largest element of every window along the last dimension, and its index.

@@ -1,6 +1,6 @@
 //! Special functions, computed element by element in double precision.
 
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI, SQRT_2};
 
 use cresset_kernels::math::special;
 use cresset_macros::op;
@@ -96,13 +96,10 @@ mod special_erfcx {
 }
 
 /// Distribution function of the normal distribution.
-#[op("special_ndtr(Tensor self) -> Tensor", out, tags(pointwise))]
+#[op("special_ndtr(Tensor self) -> Tensor", composite, out, tags(pointwise))]
 mod special_ndtr {
-    fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
-        pointwise::float_map1("ndtr", this, out, special::ndtr)
-    }
-    fn grad_this(g: &Tensor, this: &Tensor) -> Result<Tensor> {
-        g.mul(&this.mul(this)?.mul_scalar(-0.5)?.exp()?.mul_scalar(0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2)?)
+    fn kernel(this: &Tensor) -> Result<Tensor> {
+        this.div_scalar(SQRT_2)?.erf()?.add_scalar(1)?.mul_scalar(0.5)
     }
 }
 

@@ -286,7 +286,7 @@ pub fn igammac(a: f64, x: f64) -> f64 {
 
 /// The lower function outside of the open quadrant.
 fn igamma_edge(a: f64, x: f64) -> Option<f64> {
-    if x < 0.0 || a < 0.0 || a.is_nan() || x.is_nan() {
+    if x < 0.0 || a < 0.0 {
         return Some(f64::NAN);
     }
     if a == 0.0 {
@@ -299,7 +299,8 @@ fn igamma_edge(a: f64, x: f64) -> Option<f64> {
         (true, true) => Some(f64::NAN),
         (true, false) => Some(0.0),
         (false, true) => Some(1.0),
-        _ => None,
+        // As in PyTorch, NaN counts only where the other argument does not decide.
+        _ => (a.is_nan() || x.is_nan()).then_some(f64::NAN),
     }
 }
 
