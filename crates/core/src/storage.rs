@@ -23,6 +23,10 @@ use crate::{Device, Error, ErrorKind, Result};
 const INLINE: usize = 64;
 /// Blocks from this size on are kept for reuse when freed: fresh pages cost more than the kernels that fill them.
 const CACHED_FROM: usize = 64 << 10;
+/// Blocks from this size on lie on huge pages, where the system has them.
+const HUGE_FROM: usize = 4 << 20;
+/// The size of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
 /// Most bytes that freed blocks may hold.
 const CACHE_LIMIT: usize = 256 << 20;
 
@@ -481,6 +485,9 @@ impl Block {
     fn fresh(capacity: usize) -> Option<Block> {
         // SAFETY: the layout has a size above zero.
         let ptr = unsafe { alloc(alloc_layout(capacity)?) };
+        if capacity >= HUGE_FROM && !ptr.is_null() {
+            prefer_huge_pages(ptr, capacity);
+        }
         if ptr.is_null() { None } else { Some(Block { ptr, capacity }) }
     }
 
@@ -514,8 +521,25 @@ fn rounded(len: usize) -> usize {
     len.checked_next_multiple_of(step).unwrap_or(len)
 }
 
+/// Asks for huge pages under a block that is aligned to them: fewer faults when it is first written, fewer misses in
+/// the translation buffer whenever it is read.
+#[cfg(target_os = "linux")]
+fn prefer_huge_pages(ptr: *mut u8, capacity: usize) {
+    // SAFETY: the range is one block of ours; the call is advice and changes no content. Where it is refused, nothing
+    // is lost.
+    unsafe { libc::madvise(ptr.cast(), capacity, libc::MADV_HUGEPAGE) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn prefer_huge_pages(_: *mut u8, _: usize) {}
+
 fn alloc_layout(capacity: usize) -> Option<AllocLayout> {
-    AllocLayout::from_size_align(capacity, if capacity >= 1024 { 64 } else { 16 }).ok()
+    let align = match capacity {
+        HUGE_FROM.. => HUGE_PAGE,
+        1024.. => 64,
+        _ => 16,
+    };
+    AllocLayout::from_size_align(capacity, align).ok()
 }
 
 #[cold]
