@@ -56,11 +56,11 @@ fn binary_operator_has_functions_methods_and_variants() {
     assert_has(&text, "OutVariant { overload: \"out\", names: &[\"out\"] }");
     assert_has(
         &text,
-        "Formula { wrt: &[0usize], saves: &[1usize], saves_outputs: &[], apply: formula_grad_this }",
+        "Formula { wrt: &[0usize], saves: &[1usize], reads: 1u64, saves_outputs: &[], apply: formula_grad_this }",
     );
     assert_has(
         &text,
-        "Formula { wrt: &[1usize], saves: &[], saves_outputs: &[0usize], apply: formula_grad_other }",
+        "Formula { wrt: &[1usize], saves: &[], reads: 1u64, saves_outputs: &[0usize], apply: formula_grad_other }",
     );
     assert_has(&text, "Grad::from(grad_other(c.g()?, c.arg::<&Meta>(0usize)?, c.out::<&Tensor>(0usize)?)?)");
     assert_has(
@@ -126,7 +126,7 @@ fn fused_gradient_covers_wrt_in_order() {
     );
     assert_has(
         &text,
-        "wrt: &[1usize, 0usize, 2usize], saves: &[1usize], saves_outputs: &[1usize], apply: formula_grad",
+        "wrt: &[1usize, 0usize, 2usize], saves: &[1usize], reads: 3u64, saves_outputs: &[1usize], apply: formula_grad",
     );
     assert_has(
         &text,
