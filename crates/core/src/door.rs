@@ -9,7 +9,7 @@ use crate::modes;
 use crate::op::{Autograd, OpDef, Out, Tag, Variant};
 use crate::tensor::Creation;
 use crate::value::{Args, Outputs, Value};
-use crate::{Result, Tensor, bail};
+use crate::{DType, Result, Tensor, bail};
 
 /// Whether a call whose tensors do or do not need gradients can go straight to the kernel.
 #[inline]
@@ -186,8 +186,8 @@ fn composite_inplace(
         args[0] = Value::Tensor(target.clone_tensor()?);
     }
     let result = single(op, &(op.kernel)(&args, Out::New)?)?;
-    check_castable(&result, target)?;
-    check_inplace_shape(&result, target)?;
+    check_castable(result.dtype(), target)?;
+    check_inplace_shape(&result.sizes(), target)?;
     target.copy_(&result)?;
     Ok(smallvec::smallvec![Value::Tensor(target.clone())])
 }
@@ -197,8 +197,8 @@ fn write_inplace(op: &'static OpDef, variant: Variant, args: &[Value], target: &
         return (op.kernel)(args, Out::Inplace(target)).map(|_| ());
     }
     let result = single(op, &(op.kernel)(args, Out::New)?)?;
-    check_castable(&result, target)?;
-    check_inplace_shape(&result, target)?;
+    check_castable(result.dtype(), target)?;
+    check_inplace_shape(&result.sizes(), target)?;
     crate::copy::copy_into(target, &result)
 }
 
@@ -209,11 +209,12 @@ fn single(op: &OpDef, outputs: &Outputs) -> Result<Tensor> {
     }
 }
 
-pub(crate) fn check_castable(result: &Tensor, target: &Tensor) -> Result<()> {
-    if !crate::promotion::can_cast(result.dtype(), target.dtype()) {
+/// Whether a result of dtype `from` may be written to `target`, in PyTorch's words.
+pub(crate) fn check_castable(from: DType, target: &Tensor) -> Result<()> {
+    if !crate::promotion::can_cast(from, target.dtype()) {
         bail!(
             "result type {} can't be cast to the desired output type {}",
-            result.dtype().scalar_type(),
+            from.scalar_type(),
             target.dtype().scalar_type()
         );
     }
@@ -224,19 +225,19 @@ pub(crate) fn check_castable(result: &Tensor, target: &Tensor) -> Result<()> {
 fn composite_into(op: &'static OpDef, args: &[Value], outs: &[Tensor]) -> Result<Outputs> {
     let results = (op.kernel)(args, Out::New)?;
     for (result, out) in autograd::flat_tensors(&results).iter().zip(outs) {
-        check_castable(result, out)?;
+        check_castable(result.dtype(), out)?;
         crate::copy::resize_output(out, &result.sizes())?;
         out.copy_(result)?;
     }
     Ok(outs.iter().cloned().map(Value::Tensor).collect())
 }
 
-fn check_inplace_shape(result: &Tensor, target: &Tensor) -> Result<()> {
-    if result.sizes() != target.sizes() {
+/// Whether a result of those sizes may replace the elements of `target`, in PyTorch's words.
+pub(crate) fn check_inplace_shape(sizes: &[i64], target: &Tensor) -> Result<()> {
+    if target.sizes().as_slice() != sizes {
         bail!(
-            "output with shape {:?} doesn't match the broadcast shape {:?}",
-            target.sizes().as_slice(),
-            result.sizes().as_slice()
+            "output with shape {:?} doesn't match the broadcast shape {sizes:?}",
+            target.sizes().as_slice()
         );
     }
     Ok(())
@@ -259,7 +260,7 @@ fn into(op: &'static OpDef, args: &[Value], outs: &[Tensor]) -> Result<Outputs> 
     } else {
         let results = below(|| (op.kernel)(args, Out::New))?;
         for (result, out) in autograd::flat_tensors(&results).iter().zip(outs) {
-            check_castable(result, out)?;
+            check_castable(result.dtype(), out)?;
             crate::copy::resize_output(out, &result.sizes())?;
             crate::copy::copy_into(out, result)?;
         }

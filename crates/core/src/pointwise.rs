@@ -6,9 +6,10 @@ use cresset_kernels::pointwise::{
 };
 use cresset_kernels::strided::Operand;
 
+use crate::door::{check_castable, check_inplace_shape};
 use crate::layout::{Dims, Layout, broadcast_shapes, checked_numel};
 use crate::op::Out;
-use crate::promotion::{can_cast, get_default_dtype, result_type};
+use crate::promotion::{get_default_dtype, result_type};
 use crate::storage::{Fresh, Raw, View, access};
 use crate::{Device, Error, Result, Tensor, bail, copy};
 
@@ -59,29 +60,12 @@ fn given(out: Out, sizes: &[i64], dtype: DType) -> Result<Tensor> {
         Out::Into([t, ..]) => t,
         _ => bail!("expected a tensor to write to"),
     };
-    if !can_cast(dtype, target.dtype()) {
-        bail!(
-            "result type {} can't be cast to the desired output type {}",
-            dtype.scalar_type(),
-            target.dtype().scalar_type()
-        );
+    check_castable(dtype, target)?;
+    match out {
+        Out::Inplace(_) => check_inplace_shape(sizes, target)?,
+        _ => copy::resize_output(target, sizes)?,
     }
-    if target.sizes().as_slice() != sizes {
-        if matches!(out, Out::Inplace(_)) {
-            bail!(
-                "output with shape {:?} doesn't match the broadcast shape {sizes:?}",
-                target.sizes().as_slice()
-            );
-        }
-        copy::resize_output(target, sizes)?;
-    }
-    let layout = target.layout();
-    let repeats = layout.sizes.iter().zip(&layout.strides).any(|(size, stride)| *size > 1 && *stride == 0);
-    if repeats && layout.numel() > 0 {
-        bail!(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
-        );
-    }
+    copy::check_internal_overlap(&target.layout())?;
     Ok(target.clone())
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::node::{Backward, Gradients, Node};
+use super::node::{Backward, GRAPH_FREED, Gradients, Node};
 use super::record::Meta;
 use super::{below, records};
 use crate::{Result, Tensor, bail};
@@ -79,9 +79,7 @@ impl Backward for CustomNode {
     fn apply(&self, _: &Arc<Node>, grads: &[Option<Tensor>], _: &[bool]) -> Result<Gradients> {
         let context = self.context.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(context) = context else {
-            bail!(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward."
-            );
+            bail!("{GRAPH_FREED}");
         };
         let result = self.function.backward(&context, grads)?;
         if result.len() != self.inputs {

@@ -1,7 +1,6 @@
 //! Gradients against finite differences, as `torch.autograd.gradcheck` and `gradgradcheck`.
 
 use super::engine::{GradOptions, grad};
-use crate::modes::no_grad;
 use crate::{C64, DType, Result, Tensor, bail, ensure};
 
 /// Step and tolerances of a check; the defaults are PyTorch's.
@@ -36,17 +35,11 @@ pub fn gradcheck(
         Value,
         "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
     );
-    let outputs: Vec<Tensor> = f(inputs)?.into_iter().filter(Tensor::requires_grad).collect();
-    let indices: Vec<usize> = (0..f(inputs)?.len()).collect();
-    let differentiable: Vec<usize> = {
-        let all = f(inputs)?;
-        indices.into_iter().filter(|i| all[*i].requires_grad()).collect()
-    };
-    for (o, output) in differentiable.iter().zip(&outputs) {
+    for (o, output) in f(inputs)?.iter().enumerate().filter(|(_, output)| output.requires_grad()) {
         let analytic = analytic_jacobian(output, inputs, &checked)?;
         for (slot, i) in checked.iter().enumerate() {
-            let numeric = numeric_jacobian(&f, inputs, *i, *o, options.eps)?;
-            compare(&analytic[slot], &numeric, *o, *i, options)?;
+            let numeric = numeric_jacobian(&f, inputs, *i, o, options.eps)?;
+            compare(&analytic[slot], &numeric, o, *i, options)?;
         }
     }
     Ok(())
@@ -154,7 +147,6 @@ fn numeric_jacobian(
         let (high, low) = (at(k, eps)?, at(k, -eps)?);
         columns.push(high.iter().zip(&low).map(|(h, l)| (h - l) / (2.0 * eps)).collect::<Vec<f64>>());
     }
-    let _guard = no_grad();
     let rows = columns.first().map_or(0, Vec::len);
     Ok((0..rows).map(|r| columns.iter().map(|c| c[r]).collect()).collect())
 }

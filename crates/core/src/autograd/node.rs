@@ -15,6 +15,9 @@ use crate::{Result, Tensor};
 /// Gradients, one per input or output; `None` where none flows.
 pub(crate) type Gradients = SmallVec<[Option<Tensor>; 2]>;
 
+/// What a second pass through a freed graph is told.
+pub(crate) const GRAPH_FREED: &str = "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward.";
+
 /// What a node does with the gradients of its outputs.
 pub(crate) trait Backward: Send + Sync {
     /// The name, such as `MulBackward0`.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use smallvec::SmallVec;
 
 use super::Edge;
-use super::node::{Backward, Gradients, Node};
+use super::node::{Backward, GRAPH_FREED, Gradients, Node};
 use crate::layout::Layout;
 use crate::op::{Autograd, Formula, Grad, Needs, OpDef, Variant};
 use crate::value::{Args, FromValue, Outputs, Value};
@@ -286,9 +286,7 @@ impl OpNode {
     fn unpack(&self, node: &Arc<Node>) -> Result<(Args, Gradients)> {
         let guard = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(saved) = guard.as_ref() else {
-            bail!(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have already been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after calling backward."
-            );
+            bail!("{GRAPH_FREED}");
         };
         let args = saved.args.iter().map(|s| s.unpack(node)).collect::<Result<_>>()?;
         let outs = saved
