@@ -318,6 +318,51 @@ pub(crate) fn float_map2(
     })
 }
 
+/// Applies a rare function of one real tensor, given in both precisions, that makes integers floating point.
+///
+/// # Errors
+/// `NotImplemented` for half precision and complex numbers.
+pub(crate) fn real_map1(
+    name: &str,
+    a: &Tensor,
+    out: Out,
+    (single, double): (fn(f32) -> f32, fn(f64) -> f64),
+) -> Result<Tensor> {
+    let dtype = float_type(a.dtype());
+    launch(name, out, (dtype, dtype), [a], |sizes, o, [x]| {
+        // SAFETY: as in `unary_as`.
+        match dtype {
+            DType::F32 => unsafe { kernels::map1(sizes, o, x, single) },
+            DType::F64 => unsafe { kernels::map1(sizes, o, x, double) },
+            _ => return Err(Unsupported),
+        }
+        Ok(())
+    })
+}
+
+/// Applies a rare function of two real tensors likewise.
+///
+/// # Errors
+/// `NotImplemented` for half precision and complex numbers.
+pub(crate) fn real_map2(
+    name: &str,
+    a: &Tensor,
+    b: &Tensor,
+    out: Out,
+    (single, double): (fn(f32, f32) -> f32, fn(f64, f64) -> f64),
+) -> Result<Tensor> {
+    let dtype = float_type(result_type(&[a, b]));
+    launch(name, out, (dtype, dtype), [a, b], |sizes, o, [x, y]| {
+        // SAFETY: as in `unary_as`.
+        match dtype {
+            DType::F32 => unsafe { kernels::map2(sizes, o, x, y, single) },
+            DType::F64 => unsafe { kernels::map2(sizes, o, x, y, double) },
+            _ => return Err(Unsupported),
+        }
+        Ok(())
+    })
+}
+
 /// Applies a function of one real tensor whose results are `int32`.
 pub(crate) fn map_to_int(a: &Tensor, f: impl Fn(f64) -> i64 + Sync) -> Result<Tensor> {
     launch("map", Out::New, (DType::I32, a.dtype()), [a], |sizes, o, [x]| {

@@ -9,6 +9,7 @@ mod advanced;
 mod alias;
 mod attention;
 mod batch_norm;
+mod bessel;
 mod binary;
 mod bitwise;
 mod compare;
@@ -37,6 +38,7 @@ mod nll;
 mod norm;
 mod optimizer;
 mod padding;
+mod polynomial;
 mod pool;
 mod power;
 mod products;
@@ -77,6 +79,7 @@ pub use advanced::*;
 pub use alias::*;
 pub use attention::*;
 pub use batch_norm::*;
+pub use bessel::*;
 pub use binary::*;
 pub use bitwise::*;
 pub use compare::*;
@@ -103,6 +106,7 @@ pub use nll::*;
 pub use norm::*;
 pub use optimizer::*;
 pub use padding::*;
+pub use polynomial::*;
 pub use pool::*;
 pub use power::*;
 pub use products::*;
@@ -145,6 +149,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     alias::OPS,
     attention::OPS,
     batch_norm::OPS,
+    bessel::OPS,
     binary::OPS,
     bitwise::OPS,
     compare::OPS,
@@ -171,6 +176,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     norm::OPS,
     optimizer::OPS,
     padding::OPS,
+    polynomial::OPS,
     pool::OPS,
     power::OPS,
     products::OPS,

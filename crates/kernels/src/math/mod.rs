@@ -4,7 +4,10 @@
 //! stay within about two units in the last place of the exact value, over the whole range. `f64` ones call the system's
 //! library where no vector form is worth its length.
 
+pub mod bessel;
+mod bessel_tables;
 mod double;
+pub mod polynomial;
 mod single;
 pub mod special;
 
