@@ -19,7 +19,7 @@ impl RunFolder {
     pub fn fresh(out: Option<&Path>) -> Result<RunFolder> {
         let Some(path) = out else { return Ok(RunFolder { path: next_free() }) };
         let named = |e: std::io::Error| Error::from(e).context(path.display());
-        match fs::read_dir(path).map(Iterator::count) {
+        match fs::read_dir(path).map(|entries| entries.flatten().filter(|e| !is_leftover(e)).count()) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(named(e)),
             Ok(_) if path.join("checkpoint.pt").exists() => bail!(
@@ -55,7 +55,7 @@ impl RunFolder {
         let cannot =
             |e: std::io::Error| Error::from(e).context(format!("cannot make {}", self.path.display()));
         fs::create_dir_all(&self.path).map_err(cannot)?;
-        let outcome = fill();
+        let outcome = self.clean().and_then(|()| fill());
         if outcome.is_err() && !existed {
             // Fails if something is in it, which then stays.
             let _ = fs::remove_dir(&self.path);
@@ -66,10 +66,9 @@ impl RunFolder {
     /// Removes what a writer that was killed has left: temporary files that were never renamed.
     pub fn clean(&self) -> Result<()> {
         for entry in fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            let text = name.to_string_lossy();
-            if text.starts_with('.') && text.ends_with(".tmp") {
-                fs::remove_file(self.path.join(&name))?;
+            let entry = entry?;
+            if is_leftover(&entry) {
+                fs::remove_file(entry.path())?;
             }
         }
         Ok(())
@@ -91,6 +90,15 @@ impl RunFolder {
     pub fn resume_command(&self) -> String {
         format!("{} resume {}", program(), self.path.display())
     }
+}
+
+/// Whether a writer that was killed has left this file: `.NAME.PROCESS-COUNT.tmp`.
+fn is_leftover(entry: &fs::DirEntry) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let name = entry.file_name();
+    name.to_str()
+        .and_then(|name| name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?.1.split_once('-'))
+        .is_some_and(|(process, count)| is_number(process) && is_number(count))
 }
 
 /// How the user calls this program.

@@ -49,6 +49,22 @@ fn a_killed_run_continues_to_the_same_weights() {
     assert_eq!(rows(&run), rows(finished()));
 }
 
+#[test]
+fn a_kill_before_the_first_checkpoint_leaves_the_folder_free() {
+    let folder = folder();
+    let out = folder.path().join("run");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join(".checkpoint.pt.123-0.tmp"), "half of it").unwrap();
+    let (code, _, err) = output(train(&out, &[]));
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        std::fs::read_dir(&out)
+            .unwrap()
+            .flatten()
+            .all(|e| !e.file_name().to_string_lossy().ends_with(".tmp"))
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_says_how_to_continue() {
