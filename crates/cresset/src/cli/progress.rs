@@ -35,10 +35,18 @@ impl Progress {
             }
             None if self.is_due() => {
                 let line = format!("{}  {}/{}  {}", self.label, self.done, self.total, note());
-                // A log that nobody can write is no reason to stop training.
-                let _ = writeln!(std::io::stderr(), "{}", line.trim_end());
+                self.say(line.trim_end());
             }
             None => {}
+        }
+    }
+
+    /// A line of its own, above the bar if there is one.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            // A log that nobody can write is no reason to stop training.
+            None => drop(writeln!(std::io::stderr(), "{line}")),
         }
     }
 

@@ -213,6 +213,10 @@ impl Run {
         self.net.train();
         let mut begin = Instant::now();
         for batch in &self.train.batches(rest, size, self.workers)? {
+            if let Some(start) = self.start.take() {
+                let elapsed = start.elapsed().as_secs_f64() * 1e3;
+                progress.say(&format!("first step {elapsed:.0} ms after the start"));
+            }
             self.step(batch?)?;
             self.at.seconds += std::mem::replace(&mut begin, Instant::now()).elapsed().as_secs_f64();
             progress.step(|| format!("loss {:.4}", self.at.loss_sum / self.at.seen as f64));
@@ -228,13 +232,6 @@ impl Run {
 
     /// One update of the weights.
     fn step(&mut self, (images, labels): Batch) -> Result<()> {
-        if let Some(start) = self.start.take() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "first step {:.0} ms after the start",
-                start.elapsed().as_secs_f64() * 1e3
-            );
-        }
         let logits = self.net.forward(&images)?;
         let loss = cross_entropy(&logits, &labels)?;
         self.optimizer.zero_grad();
