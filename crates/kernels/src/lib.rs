@@ -12,6 +12,7 @@ pub mod dtype;
 pub mod gemm;
 pub mod index;
 pub mod isa;
+pub mod loss;
 pub mod math;
 pub mod nll;
 pub mod norm;

@@ -31,6 +31,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     log_sigmoid_forward,
     prelu,
     _prelu_kernel,
+    _prelu_kernel_backward,
 ];
 
 /// `max(self, 0)`.
@@ -318,6 +319,9 @@ mod prelu {
 mod _prelu_kernel {
     fn kernel(this: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let (this, weight) = (this.detach(), weight.detach());
+        if !this.is_floating_point() {
+            bail!(NotImplemented, "\"prelu_cpu\" not implemented for '{}'", this.dtype().scalar_type());
+        }
         where_self(&this.gt_scalar(0)?, &this, &weight.mul(&this)?)
     }
     fn grad_this(g: &Tensor, this: &Tensor, weight: &Tensor) -> Result<Tensor> {
@@ -325,6 +329,22 @@ mod _prelu_kernel {
     }
     fn grad_weight(g: &Tensor, this: &Tensor) -> Result<Tensor> {
         where_self(&this.gt_scalar(0)?, &Tensor::wrapped(Scalar::Int(0))?, &this.mul(g)?)
+    }
+}
+
+/// Gradients of [`_prelu_kernel`], each of the broadcast shape.
+#[op(
+    "_prelu_kernel_backward(Tensor grad_output, Tensor self, Tensor weight) -> (Tensor, Tensor)",
+    composite,
+    no_method,
+    no_fn
+)]
+mod _prelu_kernel_backward {
+    fn kernel(grad_output: &Tensor, this: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
+        let above = this.gt_scalar(0)?;
+        let zero = Tensor::wrapped(Scalar::Int(0))?;
+        let grad = where_self(&above, grad_output, &weight.mul(grad_output)?)?;
+        Ok((grad, where_self(&above, &zero, &this.mul(grad_output)?)?))
     }
 }
 

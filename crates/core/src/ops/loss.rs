@@ -5,14 +5,11 @@ use cresset_macros::op;
 use crate::op::OpDef;
 use crate::ops::nll::{MEAN, NONE};
 use crate::ops::{sum_dim, where_self};
-use crate::reduction::{offset, power, scale};
+use crate::reduction::{offset, scale};
 use crate::{Result, Scalar, Tensor, bail, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
-    mse_loss,
     l1_loss,
-    smooth_l1_loss,
-    huber_loss,
     binary_cross_entropy,
     binary_cross_entropy_backward,
     binary_cross_entropy_with_logits,
@@ -23,12 +20,10 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     cosine_embedding_loss,
     triplet_margin_loss,
     pairwise_distance,
-    soft_margin_loss,
-    multi_margin_loss,
 ];
 
 /// All losses, their mean or their sum.
-fn reduced(loss: &Tensor, reduction: i64) -> Result<Tensor> {
+pub(super) fn reduced(loss: &Tensor, reduction: i64) -> Result<Tensor> {
     match reduction {
         NONE => Ok(loss.clone()),
         MEAN => loss.mean(),
@@ -46,65 +41,11 @@ fn nothing(t: &Tensor) -> Result<Tensor> {
     crate::copy::zeros(&t.sizes(), t.dtype(), t.device())
 }
 
-/// Squared differences.
-#[op("mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", composite, out = "out", no_method)]
-mod mse_loss {
-    fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
-        let d = this.sub(target)?;
-        reduced(&d.mul(&d)?, reduction)
-    }
-}
-
 /// Absolute differences.
 #[op("l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", composite, no_method)]
 mod l1_loss {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
         reduced(&this.sub(target)?.abs()?, reduction)
-    }
-}
-
-/// Squared differences over `2 beta` below `beta`, absolute ones less `beta / 2` above.
-#[op(
-    "smooth_l1_loss(Tensor self, Tensor target, int reduction=1, float beta=1.) -> Tensor",
-    composite,
-    out = "out",
-    no_method
-)]
-mod smooth_l1_loss {
-    fn kernel(this: &Tensor, target: &Tensor, reduction: i64, beta: f64) -> Result<Tensor> {
-        if beta < 0.0 {
-            bail!("smooth_l1_loss does not support negative values for beta.");
-        }
-        let d = this.sub(target)?;
-        let size = d.abs()?;
-        if beta == 0.0 {
-            return reduced(&size, reduction);
-        }
-        let loss = where_self(
-            &size.lt_scalar(beta)?,
-            &scale(&d.mul(&d)?, 0.5 / beta)?,
-            &offset(&size, -0.5 * beta)?,
-        )?;
-        reduced(&loss, reduction)
-    }
-}
-
-/// Half squared differences below `delta`, `delta` times the absolute ones less `delta / 2` above.
-#[op(
-    "huber_loss(Tensor self, Tensor target, int reduction=1, float delta=1.) -> Tensor",
-    composite,
-    out = "out",
-    no_method
-)]
-mod huber_loss {
-    fn kernel(this: &Tensor, target: &Tensor, reduction: i64, delta: f64) -> Result<Tensor> {
-        if delta <= 0.0 {
-            bail!("huber_loss does not support non-positive values for delta.");
-        }
-        let d = this.sub(target)?;
-        let size = d.abs()?;
-        let far = scale(&offset(&size, -0.5 * delta)?, delta)?;
-        reduced(&where_self(&size.lt_scalar(delta)?, &scale(&d.mul(&d)?, 0.5)?, &far)?, reduction)
     }
 }
 
@@ -364,66 +305,5 @@ mod triplet_margin_loss {
             far = far.minimum(&pairwise_distance::call(positive, negative, p, eps, false)?)?;
         }
         reduced(&offset(&near.sub(&far)?, margin)?.clamp_min(0)?, reduction)
-    }
-}
-
-/// `ln(1 + e^(-target self))`.
-#[op(
-    "soft_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor",
-    composite,
-    out = "out",
-    no_method
-)]
-mod soft_margin_loss {
-    fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
-        reduced(&this.neg()?.mul(target)?.exp()?.log1p()?, reduction)
-    }
-}
-
-/// How far the scores of other classes come within `margin` of the target's, to the power `p`.
-#[op(
-    "multi_margin_loss(Tensor self, Tensor target, Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=1) -> Tensor",
-    composite,
-    no_method
-)]
-mod multi_margin_loss {
-    fn kernel(
-        this: &Tensor,
-        target: &Tensor,
-        p: Scalar,
-        margin: Scalar,
-        weight: Option<&Tensor>,
-        reduction: i64,
-    ) -> Result<Tensor> {
-        let sizes = this.sizes();
-        if sizes.len() > 2 || sizes.last() == Some(&0) {
-            bail!(
-                "Expected non-empty vector or matrix with optional 0-dim batch size, but got: {:?}",
-                sizes.as_slice()
-            );
-        }
-        if ![1.0, 2.0].contains(&p.to_f64()) {
-            bail!("only p == 1 and p == 2 supported");
-        }
-        let x = if sizes.len() < 2 { this.reshape([1, -1])? } else { this.clone() };
-        let (n, c) = (x.sizes()[0], x.sizes()[1]);
-        if target.numel() as i64 != n || target.dim() > 1 {
-            bail!("inconsistent target size, expected {n} but got {:?}", target.sizes().as_slice());
-        }
-        if let Some(w) = weight.filter(|w| w.numel() as i64 != c) {
-            bail!("inconsistent weight size, expected {c} but got {:?}", w.sizes().as_slice());
-        }
-        let index = target.reshape([n, 1])?;
-        let own = x.gather(1, &index)?;
-        let close = offset(&x.sub(&own)?, margin.to_f64())?.clamp_min(0)?;
-        let close = if p.to_f64() == 2.0 { power(&close, 2.0)? } else { close };
-        let close = match weight {
-            Some(w) => close.mul(&w.gather(0, &target.reshape([n])?)?.reshape([n, 1])?)?,
-            None => close,
-        };
-        let others = nothing(&x)?.eq_scalar(0)?.scatter_value(1, &index, false)?;
-        let losses = scale(&sum_dim::call(&close.mul(&others)?, Some(&[1]), false, None)?, 1.0 / c as f64)?;
-        let losses = if target.dim() == 0 { losses.reshape([])? } else { losses };
-        reduced(&losses, reduction)
     }
 }

@@ -20,6 +20,7 @@ mod conv_nd;
 mod conv_shape;
 mod convert;
 mod create;
+mod ctc;
 mod dropout;
 mod einsum;
 mod embeddings;
@@ -30,6 +31,7 @@ mod image;
 mod index;
 mod join;
 mod loss;
+mod margin_loss;
 mod math;
 mod matmul;
 mod matrix;
@@ -49,6 +51,7 @@ mod range;
 pub(crate) mod raw;
 mod reduce;
 mod reduce_at;
+mod regression_loss;
 mod reinterpret;
 mod repetition;
 mod rrelu;
@@ -88,6 +91,7 @@ pub use conv::*;
 pub use conv_nd::*;
 pub use convert::*;
 pub use create::*;
+pub use ctc::*;
 pub use dropout::*;
 pub use einsum::*;
 pub use embeddings::*;
@@ -98,6 +102,7 @@ pub use image::*;
 pub use index::*;
 pub use join::*;
 pub use loss::*;
+pub use margin_loss::*;
 pub use math::*;
 pub use matmul::*;
 pub use matrix::*;
@@ -116,6 +121,7 @@ pub use random_create::*;
 pub use range::*;
 pub use reduce::*;
 pub use reduce_at::*;
+pub use regression_loss::*;
 pub use reinterpret::*;
 pub use repetition::*;
 pub use rrelu::*;
@@ -158,6 +164,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     conv_nd::OPS,
     convert::OPS,
     create::OPS,
+    ctc::OPS,
     dropout::OPS,
     einsum::OPS,
     embeddings::OPS,
@@ -168,6 +175,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     index::OPS,
     join::OPS,
     loss::OPS,
+    margin_loss::OPS,
     math::OPS,
     matmul::OPS,
     matrix::OPS,
@@ -186,6 +194,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     range::OPS,
     reduce::OPS,
     reduce_at::OPS,
+    regression_loss::OPS,
     reinterpret::OPS,
     repetition::OPS,
     rrelu::OPS,
