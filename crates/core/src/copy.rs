@@ -192,6 +192,41 @@ pub(crate) fn resize(t: &Tensor, layout: Layout) -> Result<()> {
     t.set_view(storage, layout)
 }
 
+/// The tensor itself if it is dense in that format and of that dtype, else a copy that is (not recorded).
+pub(crate) fn to_format(t: &Tensor, dtype: DType, format: MemoryFormat) -> Result<Tensor> {
+    let fits = match format {
+        MemoryFormat::Contiguous => t.is_contiguous(),
+        MemoryFormat::Preserve => true,
+        _ => t.layout().is_channels_last(),
+    };
+    if fits && t.dtype() == dtype {
+        return Ok(t.clone());
+    }
+    let out = empty_in_format(t, dtype, format)?;
+    copy_into(&out, t)?;
+    Ok(out)
+}
+
+/// An uninitialised tensor of those sizes in a memory format.
+///
+/// # Errors
+/// `Runtime` when the sizes are absurd.
+pub(crate) fn empty_of_format(
+    sizes: &[i64],
+    dtype: DType,
+    device: Device,
+    format: MemoryFormat,
+) -> Result<Tensor> {
+    match format {
+        MemoryFormat::ChannelsLast | MemoryFormat::ChannelsLast3d => {
+            checked_numel(sizes, dtype.size())?;
+            let strides = crate::layout::channels_last_strides(sizes);
+            Tensor::empty_strided_of(sizes, &strides, dtype, device)
+        }
+        _ => Tensor::empty_of(sizes, dtype, device),
+    }
+}
+
 /// An uninitialised tensor with the sizes of `t` in a memory format.
 ///
 /// # Errors

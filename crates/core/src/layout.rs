@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::{Result, bail};
+use crate::{MemoryFormat, Result, bail};
 
 pub use crate::dims::Dims;
 
@@ -65,6 +65,26 @@ impl Layout {
             && !self.sizes.contains(&0)
     }
 
+    /// The memory format that PyTorch takes the strides for (`suggest_memory_format`): channels last if sizes and strides
+    /// allow no other reading, else row-major.
+    pub fn suggested_format(&self) -> MemoryFormat {
+        let (order, format): (&[usize], _) = match self.dim() {
+            4 => (&[1, 3, 2, 0], MemoryFormat::ChannelsLast),
+            5 => (&[1, 4, 3, 2, 0], MemoryFormat::ChannelsLast3d),
+            _ => return MemoryFormat::Contiguous,
+        };
+        let mut least = 0;
+        for &d in order {
+            let (size, stride) = (self.sizes[d], self.strides[d]);
+            let ambiguous = d == 0 && least == self.strides[1];
+            if self.strides[1] == 0 || size == 0 || stride < least || ambiguous {
+                return MemoryFormat::Contiguous;
+            }
+            least = stride * size.max(1);
+        }
+        format
+    }
+
     /// One past the largest element position, relative to the storage; 0 when there are no elements.
     pub fn end(&self) -> usize {
         if self.sizes.contains(&0) {
@@ -106,7 +126,7 @@ pub fn channels_last_strides(sizes: &[i64]) -> Dims {
     let mut step = 1;
     for d in std::iter::once(1).chain((2..sizes.len()).rev()).chain(std::iter::once(0)) {
         strides[d] = step;
-        step *= sizes[d].max(1);
+        step = step.wrapping_mul(sizes[d].max(1));
     }
     strides
 }

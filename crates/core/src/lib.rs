@@ -26,6 +26,7 @@ mod product;
 pub mod promotion;
 pub mod random;
 mod reduction;
+mod resampling;
 mod scalar;
 pub mod schema;
 mod second;

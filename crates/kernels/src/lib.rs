@@ -23,6 +23,7 @@ pub mod pointwise;
 pub mod pool;
 pub mod random;
 pub mod reduce;
+pub mod resample;
 pub mod scan;
 pub mod softmax;
 pub mod sort;

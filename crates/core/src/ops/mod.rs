@@ -69,6 +69,9 @@ mod ternary;
 mod transcendental;
 mod unary;
 mod unique;
+mod upsample_antialiased;
+mod upsample_linear;
+mod upsample_nearest;
 mod vector_norm;
 mod view_grad;
 pub(crate) mod view_layout;
@@ -139,6 +142,9 @@ pub use ternary::*;
 pub use transcendental::*;
 pub use unary::*;
 pub use unique::*;
+pub use upsample_antialiased::*;
+pub use upsample_linear::*;
+pub use upsample_nearest::*;
 pub use vector_norm::*;
 pub use view_grad::*;
 pub use views::*;
@@ -212,6 +218,9 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     transcendental::OPS,
     unary::OPS,
     unique::OPS,
+    upsample_antialiased::OPS,
+    upsample_linear::OPS,
+    upsample_nearest::OPS,
     vector_norm::OPS,
     view_grad::OPS,
     views::OPS,
