@@ -1,6 +1,8 @@
 //! Unpacking gzip files (RFC 1952) of one member.
 
-use cresset_core::{Result, bail};
+use std::path::Path;
+
+use cresset_core::{Error, Result, bail};
 
 /// Deflate cannot pack better than this.
 const MAX_RATIO: usize = 1032;
@@ -10,13 +12,23 @@ const HAS_EXTRA: u8 = 4;
 const HAS_NAME: u8 = 8;
 const HAS_COMMENT: u8 = 16;
 
+/// The content of a file, unpacked if it is packed with gzip.
+///
+/// # Errors
+/// `Io`, naming the file, when it cannot be read; `Runtime` when it is truncated or damaged.
+pub fn read_unpacked(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(path.display()))?;
+    if is_gzip(&bytes) { unpack(&bytes).map_err(|e| e.context(path.display())) } else { Ok(bytes) }
+}
+
 /// Whether these bytes begin as a gzip file does.
-pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
+fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
 /// The content of a gzip file, whose size and checksum are those that it states.
-pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<u8>> {
+fn unpack(bytes: &[u8]) -> Result<Vec<u8>> {
     let (Some(start), Some(trailer)) = (header_len(bytes), bytes.len().checked_sub(8)) else {
         bail!("the gzip file is truncated or damaged");
     };

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use cresset_core::{DType, Error, Result, Tensor, bail};
+use cresset_core::{DType, Result, Tensor, bail};
 
-use crate::gzip;
+use crate::gzip::read_unpacked;
 
 /// A file in memory.
 #[derive(Debug)]
@@ -19,12 +19,10 @@ pub(crate) struct Idx {
 impl Idx {
     /// Reads a file, packed or not.
     pub(crate) fn read(path: &Path) -> Result<Idx> {
-        let bytes = std::fs::read(path).map_err(|e| Error::from(e).context(path.display()))?;
-        Idx::parse(bytes).map_err(|e| e.context(path.display()))
+        Idx::parse(read_unpacked(path)?).map_err(|e| e.context(path.display()))
     }
 
     fn parse(bytes: Vec<u8>) -> Result<Idx> {
-        let bytes = if gzip::is_gzip(&bytes) { gzip::unpack(&bytes)? } else { bytes };
         let &[0, 0, code, dims, ..] = &bytes[..] else { bail!("this is no idx file") };
         let dtype = match code {
             0x08 => DType::U8,

@@ -18,6 +18,7 @@ mod workers;
 pub use collate::Collate;
 pub use combine::{ConcatDataset, MapDataset, Subset, random_split, random_split_fractions};
 pub use dataset::{Batch, Dataset, TensorDataset};
+pub use gzip::read_unpacked;
 pub use idx::read_idx;
 pub use loader::{DataLoader, DataLoaderIter, LoaderOptions};
 pub use mnist::Mnist;

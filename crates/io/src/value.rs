@@ -1,6 +1,6 @@
 //! [`PyValue`]: what a `.pt` file holds, as a tree.
 
-use cresset_core::{DType, Error, Result, Tensor};
+use cresset_core::{DType, Error, Result, Tensor, Value, bail};
 
 /// A Python value in a file: what `torch.load` returns and `torch.save` takes.
 #[derive(Clone, Debug)]
@@ -225,6 +225,54 @@ macro_rules! from_values {
 }
 
 from_values!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, f64 => Float, &str => Str, String => Str, Tensor => Tensor, DType => DType);
+
+impl TryFrom<&Value> for PyValue {
+    type Error = Error;
+
+    /// An argument or option as Python has it: lists of ints as `list`, of floats as `tuple` (`betas`).
+    fn try_from(value: &Value) -> Result<PyValue> {
+        Ok(match value {
+            Value::None => PyValue::None,
+            Value::Bool(v) => PyValue::Bool(*v),
+            Value::Int(v) => PyValue::Int(*v),
+            Value::Float(v) => PyValue::Float(*v),
+            Value::Str(v) => PyValue::Str(v.clone()),
+            Value::Tensor(v) => PyValue::Tensor(v.clone()),
+            Value::Ints(list) => PyValue::List(list.iter().map(|v| PyValue::Int(*v)).collect()),
+            Value::Floats(list) => PyValue::Tuple(list.iter().map(|v| PyValue::Float(*v)).collect()),
+            other => bail!(Type, "a file cannot hold {}", other.kind()),
+        })
+    }
+}
+
+impl TryFrom<&PyValue> for Value {
+    type Error = Error;
+
+    fn try_from(value: &PyValue) -> Result<Value> {
+        let list = |items: &[PyValue]| {
+            let ints = items.iter().map(PyValue::as_int).collect::<Option<Vec<i64>>>().map(Value::Ints);
+            ints.or_else(|| {
+                items.iter().map(PyValue::as_float).collect::<Option<Vec<f64>>>().map(Value::Floats)
+            })
+        };
+        let known = match value {
+            PyValue::None => Some(Value::None),
+            PyValue::Bool(v) => Some(Value::Bool(*v)),
+            PyValue::Int(v) => Some(Value::Int(*v)),
+            PyValue::Float(v) => Some(Value::Float(*v)),
+            PyValue::Str(v) => Some(Value::Str(v.clone())),
+            PyValue::Tensor(v) | PyValue::Parameter(v) => Some(Value::Tensor(v.clone())),
+            PyValue::List(items) | PyValue::Tuple(items) => list(items),
+            _ => None,
+        };
+        known.ok_or_else(|| {
+            Error::runtime(format!(
+                "expected a tensor, a number, a text or a list, got {}",
+                value.type_name()
+            ))
+        })
+    }
+}
 
 impl From<Vec<PyValue>> for PyValue {
     fn from(items: Vec<PyValue>) -> PyValue {

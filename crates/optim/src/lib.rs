@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod algorithms;
+mod file;
 mod hyper;
 pub mod lr_scheduler;
 mod optimizer;

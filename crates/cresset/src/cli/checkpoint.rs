@@ -4,8 +4,8 @@ use std::path::Path;
 
 use cresset::io::{self, PyValue};
 use cresset::nn::StateDict;
+use cresset::optim::OptimizerState;
 use cresset::optim::lr_scheduler::SchedulerState;
-use cresset::optim::{OptimizerState, State};
 use cresset::prelude::*;
 use cresset::{Error, bail, ensure};
 
@@ -65,7 +65,7 @@ impl Checkpoint {
             ("options", options.to_value()),
             ("position", at.to_value()),
             ("model", PyValue::from_state_dict(model.iter().cloned())),
-            ("optimizer", optimizer_value(optimizer)?),
+            ("optimizer", PyValue::try_from(optimizer)?),
             ("scheduler", scheduler_value(scheduler)),
             ("rng", bytes_value(&self.rng)?),
             ("order_rng", bytes_value(&self.order_rng)?),
@@ -87,7 +87,7 @@ impl Checkpoint {
             options: Options::from_value(part(value, "options")?)?,
             at: Position::from_value(part(value, "position")?)?,
             model: part(value, "model")?.clone().into_state_dict()?.into_iter().collect(),
-            optimizer: optimizer_from(part(value, "optimizer")?)?,
+            optimizer: OptimizerState::try_from(part(value, "optimizer")?)?,
             scheduler: scheduler_from(part(value, "scheduler")?)?,
             rng: bytes_from(value, "rng")?,
             order_rng: bytes_from(value, "order_rng")?,
@@ -186,78 +186,6 @@ fn bytes_from(value: &PyValue, key: &str) -> Result<Vec<u8>> {
         Some(tensor) => tensor.to_vec::<u8>().map_err(|e| e.context(key)),
         None => bail!("expected '{key}' to be a tensor of bytes"),
     }
-}
-
-/// PyTorch's form: `{'state': {0: {…}}, 'param_groups': [{…}]}`.
-fn optimizer_value(dict: &OptimizerState) -> Result<PyValue> {
-    let entries = |list: &[(String, Value)]| -> Result<PyValue> {
-        let entry = |(key, value): &(String, Value)| Ok((PyValue::from(key.as_str()), to_py(value)?));
-        Ok(PyValue::Dict(list.iter().map(entry).collect::<Result<_>>()?))
-    };
-    let state = dict.state.iter().map(|(i, s)| Ok((PyValue::Int(*i as i64), entries(s.entries())?)));
-    let groups = dict.param_groups.iter().map(|group| entries(group));
-    Ok(PyValue::dict([
-        ("state", PyValue::Dict(state.collect::<Result<_>>()?)),
-        ("param_groups", PyValue::List(groups.collect::<Result<_>>()?)),
-    ]))
-}
-
-fn optimizer_from(value: &PyValue) -> Result<OptimizerState> {
-    let named = |value: &PyValue| -> Result<Vec<(String, Value)>> {
-        let entry = |(key, value): &(PyValue, PyValue)| match key.as_str() {
-            Some(key) => Ok((key.to_owned(), from_py(value)?)),
-            None => bail!("expected names in the optimizer's state, got {}", key.type_name()),
-        };
-        value.entries().unwrap_or_default().iter().map(entry).collect()
-    };
-    let state = |(key, value): &(PyValue, PyValue)| match key.as_int().map(usize::try_from) {
-        Some(Ok(i)) => Ok((i, State::from_iter(named(value)?))),
-        _ => bail!("expected numbers as keys of the optimizer's state, got {}", key.type_name()),
-    };
-    Ok(OptimizerState {
-        state: part(value, "state")?
-            .entries()
-            .unwrap_or_default()
-            .iter()
-            .map(state)
-            .collect::<Result<_>>()?,
-        param_groups: part(value, "param_groups")?
-            .items()
-            .unwrap_or_default()
-            .iter()
-            .map(named)
-            .collect::<Result<_>>()?,
-    })
-}
-
-fn to_py(value: &Value) -> Result<PyValue> {
-    Ok(match value {
-        Value::None => PyValue::None,
-        Value::Bool(v) => PyValue::Bool(*v),
-        Value::Int(v) => PyValue::Int(*v),
-        Value::Float(v) => PyValue::Float(*v),
-        Value::Tensor(v) => PyValue::Tensor(v.clone()),
-        Value::Ints(list) => PyValue::List(list.iter().map(|v| PyValue::Int(*v)).collect()),
-        Value::Floats(list) => PyValue::Tuple(list.iter().map(|v| PyValue::Float(*v)).collect()),
-        other => bail!("a checkpoint cannot hold {} in the optimizer's state", other.kind()),
-    })
-}
-
-fn from_py(value: &PyValue) -> Result<Value> {
-    let list = |items: &[PyValue]| {
-        let ints = items.iter().map(PyValue::as_int).collect::<Option<Vec<i64>>>().map(Value::Ints);
-        ints.or_else(|| items.iter().map(PyValue::as_float).collect::<Option<Vec<f64>>>().map(Value::Floats))
-    };
-    let known = match value {
-        PyValue::None => Some(Value::None),
-        PyValue::Bool(v) => Some(Value::Bool(*v)),
-        PyValue::Int(v) => Some(Value::Int(*v)),
-        PyValue::Float(v) => Some(Value::Float(*v)),
-        PyValue::Tensor(v) => Some(Value::Tensor(v.clone())),
-        PyValue::List(items) | PyValue::Tuple(items) => list(items),
-        _ => None,
-    };
-    known.ok_or_else(|| Error::runtime(format!("unexpected {} in the optimizer's state", value.type_name())))
 }
 
 fn scheduler_value(state: &SchedulerState) -> PyValue {

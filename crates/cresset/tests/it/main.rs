@@ -1,12 +1,14 @@
-//! The `cresset` command as its users run it: the built program, real images, files.
+//! The crate and the `cresset` command as their users run them: the built program, real data, files.
 
 mod bad_input;
+mod curves;
+mod examples;
 mod resume;
 mod run;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tempfile::TempDir;
 
@@ -55,6 +57,12 @@ fn finished() -> &'static Path {
         (temporary, run)
     })
     .1
+}
+
+/// Holds the default generator, which all threads share, for one test.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn folder() -> TempDir {
