@@ -7,43 +7,43 @@ use crate::autograd::{self, below};
 use crate::library::OpRef;
 use crate::modes;
 use crate::op::{Autograd, OpDef, Out, Tag, Variant};
-use crate::tensor::Creation;
+use crate::tensor::{Creation, NEEDS_GRAD};
 use crate::value::{Args, Outputs, Value};
 use crate::{DType, Result, Tensor, bail};
 
-/// Whether a call whose tensors do or do not need gradients can go straight to the kernel.
+/// Whether a call whose tensors have those flags can go straight to the kernel.
 #[inline]
-pub(crate) fn direct(needs_grad: bool) -> bool {
-    !modes::any() && !(needs_grad && modes::is_grad_enabled())
+pub(crate) fn direct(flags: u8) -> bool {
+    !modes::any() && (flags == 0 || flags == NEEDS_GRAD && !modes::is_grad_enabled())
 }
 
-/// Arguments that may hold tensors that need gradients.
-pub(crate) trait MaybeGrad {
-    /// Whether any tensor in it needs gradients.
-    fn any_requires_grad(&self) -> bool;
+/// Arguments that may hold tensors that the door must see.
+pub(crate) trait Flagged {
+    /// What keeps a call on any tensor in it from going straight to the kernel, see [`Tensor::door_flags`].
+    fn door_flags(&self) -> u8;
 }
 
-impl MaybeGrad for &Tensor {
-    fn any_requires_grad(&self) -> bool {
-        self.requires_grad()
+impl Flagged for &Tensor {
+    fn door_flags(&self) -> u8 {
+        Tensor::door_flags(self)
     }
 }
 
-impl MaybeGrad for Option<&Tensor> {
-    fn any_requires_grad(&self) -> bool {
-        self.is_some_and(Tensor::requires_grad)
+impl Flagged for Option<&Tensor> {
+    fn door_flags(&self) -> u8 {
+        self.map_or(0, Tensor::door_flags)
     }
 }
 
-impl MaybeGrad for &[Tensor] {
-    fn any_requires_grad(&self) -> bool {
-        self.iter().any(Tensor::requires_grad)
+impl Flagged for &[Tensor] {
+    fn door_flags(&self) -> u8 {
+        self.iter().fold(0, |flags, t| flags | t.door_flags())
     }
 }
 
-impl MaybeGrad for &[Option<Tensor>] {
-    fn any_requires_grad(&self) -> bool {
-        self.iter().flatten().any(Tensor::requires_grad)
+impl Flagged for &[Option<Tensor>] {
+    fn door_flags(&self) -> u8 {
+        self.iter().flatten().fold(0, |flags, t| flags | t.door_flags())
     }
 }
 
@@ -89,15 +89,15 @@ fn needs_grad(op: &'static OpDef, args: &[Value]) -> bool {
 
 fn functional(op: &'static OpDef, args: &[Value]) -> Result<Outputs> {
     let outputs = match op.autograd {
-        Autograd::Composite => return (op.kernel)(args, Out::New),
+        Autograd::Composite => return run(op, args, Out::New),
         _ if autograd::records(needs_grad(op, args)) => {
-            let outputs = below(|| (op.kernel)(args, Out::New))?;
+            let outputs = below(|| run(op, args, Out::New))?;
             if let Some(formulas) = autograd::formulas(op) {
                 autograd::record(op, Variant::Functional, formulas, args, None, &outputs);
             }
             outputs
         }
-        _ => below(|| (op.kernel)(args, Out::New))?,
+        _ => below(|| run(op, args, Out::New))?,
     };
     if op.has_tag(Tag::View) {
         mark_multiple_views(&outputs);
@@ -147,8 +147,31 @@ fn inplace(op: &'static OpDef, variant: Variant, args: &[Value]) -> Result<Outpu
     Ok(outputs)
 }
 
+fn involves_sparse(args: &[Value]) -> bool {
+    let mut any = false;
+    args.iter().for_each(|v| v.for_each_tensor(|t| any |= t.is_sparse()));
+    any
+}
+
+/// Runs the body of an operator: that for sparse tensors if an argument is one. What that one returns for an in-place
+/// call is stored in the target unless it is the target.
+fn run(op: &'static OpDef, args: &[Value], out: Out<'_>) -> Result<Outputs> {
+    if !involves_sparse(args) {
+        return (op.kernel)(args, out);
+    }
+    match op.sparse {
+        Some(body) => body(args, out),
+        None if matches!(op.autograd, Autograd::Composite) => (op.kernel)(args, out),
+        None if op.has_tag(Tag::KeepsZero) => crate::sparse::on_values(op, args),
+        None => Err(crate::sparse::unsupported(op)),
+    }
+}
+
 /// A call that writes to lists of tensors, such as a step of an optimizer; none of them is differentiable.
 fn write_lists(op: &'static OpDef, args: &[Value]) -> Result<Outputs> {
+    if matches!(op.autograd, Autograd::Composite) {
+        return run(op, args, Out::New);
+    }
     let is_written = |(argument, _): &(&crate::schema::Argument, &Value)| argument.is_written();
     let written: Vec<Tensor> = op
         .schema()
@@ -164,7 +187,7 @@ fn write_lists(op: &'static OpDef, args: &[Value]) -> Result<Outputs> {
             bail!(NotImplemented, "the derivative for '{}' is not implemented.", op.name);
         }
     }
-    let outputs = below(|| (op.kernel)(args, Out::New))?;
+    let outputs = below(|| run(op, args, Out::New))?;
     written.iter().for_each(Tensor::bump_version);
     Ok(outputs)
 }
@@ -177,7 +200,7 @@ fn composite_inplace(
     target: &Tensor,
 ) -> Result<Outputs> {
     if variant == Variant::Functional || op.writes_out {
-        (op.kernel)(args, Out::Inplace(target))?;
+        run(op, args, Out::Inplace(target))?;
         return Ok(smallvec::smallvec![Value::Tensor(target.clone())]);
     }
     let mut args: Args = args.iter().cloned().collect();
@@ -185,7 +208,7 @@ fn composite_inplace(
         // What the operators inside save of `self` is its value before the write.
         args[0] = Value::Tensor(target.clone_tensor()?);
     }
-    let result = single(op, &(op.kernel)(&args, Out::New)?)?;
+    let result = single(op, &run(op, &args, Out::New)?)?;
     check_castable(result.dtype(), target)?;
     check_inplace_shape(&result.sizes(), target)?;
     target.copy_(&result)?;
@@ -193,13 +216,18 @@ fn composite_inplace(
 }
 
 fn write_inplace(op: &'static OpDef, variant: Variant, args: &[Value], target: &Tensor) -> Result<()> {
-    if variant == Variant::Functional || op.writes_out {
-        return (op.kernel)(args, Out::Inplace(target)).map(|_| ());
+    let sparse = involves_sparse(args);
+    if !sparse && (variant == Variant::Functional || op.writes_out) {
+        return run(op, args, Out::Inplace(target)).map(|_| ());
     }
-    let result = single(op, &(op.kernel)(args, Out::New)?)?;
+    let out = if sparse { Out::Inplace(target) } else { Out::New };
+    let result = single(op, &run(op, args, out)?)?;
+    if result.same(target) {
+        return Ok(());
+    }
     check_castable(result.dtype(), target)?;
     check_inplace_shape(&result.sizes(), target)?;
-    crate::copy::copy_into(target, &result)
+    if sparse { crate::sparse::store(target, &result) } else { crate::copy::copy_into(target, &result) }
 }
 
 fn single(op: &OpDef, outputs: &Outputs) -> Result<Tensor> {
@@ -223,7 +251,7 @@ pub(crate) fn check_castable(from: DType, target: &Tensor) -> Result<()> {
 
 /// The parts of a composite are recorded, and so is the copy to the given tensors.
 fn composite_into(op: &'static OpDef, args: &[Value], outs: &[Tensor]) -> Result<Outputs> {
-    let results = (op.kernel)(args, Out::New)?;
+    let results = run(op, args, Out::New)?;
     for (result, out) in autograd::flat_tensors(&results).iter().zip(outs) {
         check_castable(result.dtype(), out)?;
         crate::copy::resize_output(out, &result.sizes())?;
@@ -255,14 +283,20 @@ fn into(op: &'static OpDef, args: &[Value], outs: &[Tensor]) -> Result<Outputs> 
             op.name
         );
     }
-    if op.writes_out {
-        below(|| (op.kernel)(args, Out::Into(outs)))?;
+    let sparse = involves_sparse(args) || outs.iter().any(Tensor::is_sparse);
+    if op.writes_out && !sparse {
+        below(|| run(op, args, Out::Into(outs)))?;
     } else {
-        let results = below(|| (op.kernel)(args, Out::New))?;
+        let results = below(|| run(op, args, Out::New))?;
         for (result, out) in autograd::flat_tensors(&results).iter().zip(outs) {
             check_castable(result.dtype(), out)?;
-            crate::copy::resize_output(out, &result.sizes())?;
-            crate::copy::copy_into(out, result)?;
+            match sparse {
+                true => crate::sparse::store(out, result)?,
+                false => {
+                    crate::copy::resize_output(out, &result.sizes())?;
+                    crate::copy::copy_into(out, result)?;
+                }
+            }
         }
     }
     outs.iter().for_each(Tensor::bump_version);

@@ -30,6 +30,7 @@ mod resampling;
 mod scalar;
 pub mod schema;
 mod second;
+mod sparse;
 pub mod storage;
 mod sugar;
 mod tensor;

@@ -204,7 +204,7 @@ fn normalise(schema: &Schema, declared: &Argument, given: Option<Value>) -> Resu
         (None, None) => bail!(Type, "{}() is missing value for argument '{}'.", schema.name, declared.name),
     };
     match (declared.name.as_str(), &value) {
-        ("layout", Value::Layout(l)) if *l != StorageLayout::Strided => {
+        ("layout", Value::Layout(StorageLayout::SparseCoo)) if !schema.name.contains("sparse") => {
             bail!(NotImplemented, "{}: only strided tensors are supported here", schema.name)
         }
         ("pin_memory", Value::Bool(true)) => bail!("Need to provide pin_memory allocator to use pin memory."),
@@ -242,7 +242,8 @@ fn type_name(ty: &Ty) -> String {
     }
 }
 
-fn default_value(d: &Default) -> Value {
+/// The value of a default.
+pub(crate) fn default_value(d: &Default) -> Value {
     match d {
         Default::None => Value::None,
         Default::Scalar(s) => Value::from(*s),

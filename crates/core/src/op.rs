@@ -25,6 +25,8 @@ pub struct OpDef {
     pub doc: &'static str,
     /// Unpacks the arguments and runs the body.
     pub kernel: fn(&[Value], Out<'_>) -> Result<Outputs>,
+    /// The body for calls with sparse tensors.
+    pub sparse: Option<fn(&[Value], Out<'_>) -> Result<Outputs>>,
     /// Whether the body takes [`Out`] and writes in-place and `out` results itself.
     pub writes_out: bool,
     /// How it is differentiated.
@@ -148,6 +150,8 @@ pub enum Tag {
     Pointwise,
     /// Reduces dimensions.
     Reduction,
+    /// Elementwise with 0 for 0: of a sparse tensor only the values are computed.
+    KeepsZero,
     /// The outputs alias an argument.
     View,
     /// Draws from a generator.

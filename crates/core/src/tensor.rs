@@ -11,6 +11,7 @@ use cresset_kernels::dtype::{DType, Element};
 
 use crate::autograd::AutogradMeta;
 use crate::layout::{Dims, Layout, checked_numel, wrap_dim};
+use crate::sparse::Sparse;
 use crate::storage::{Storage, View, access};
 use crate::{Device, Result, Scalar, bail};
 
@@ -29,8 +30,10 @@ pub(crate) struct TensorImpl {
     is_replaced: AtomicBool,
     /// A version counter of its own (`.data`); else the storage's counts.
     own_version: Option<Arc<AtomicU64>>,
-    /// Mirrors "requires grad" so that the door asks without a lock.
-    pub(crate) needs_grad: AtomicBool,
+    /// [`NEEDS_GRAD`], which mirrors "requires grad", and [`SPARSE`]: what the door asks without a lock.
+    flags: AtomicU8,
+    /// Coordinates and values of a sparse tensor, whose view has no bytes.
+    sparse: Option<Box<RwLock<Sparse>>>,
     autograd: RwLock<Option<Box<AutogradMeta>>>,
     /// The tensor that this one is a differentiable view of, never itself a view.
     base: Option<Tensor>,
@@ -38,6 +41,11 @@ pub(crate) struct TensorImpl {
     /// A Python number in tensor's clothing: takes part in promotion as a number.
     wrapped_number: bool,
 }
+
+/// The tensor requires gradients.
+pub(crate) const NEEDS_GRAD: u8 = 1;
+/// The tensor is sparse.
+pub(crate) const SPARSE: u8 = 2;
 
 /// The view of a tensor: borrowed, or a copy of what replaced it.
 pub(crate) enum ViewRef<'a> {
@@ -80,20 +88,35 @@ const _: () = {
 impl Tensor {
     #[inline]
     pub(crate) fn from_view(view: View, base: Option<Tensor>, own_version: Option<Arc<AtomicU64>>) -> Tensor {
-        Tensor::build(view, base, own_version, false)
+        let device = view.storage.device();
+        Tensor::build(view, device, base, own_version, false, None)
+    }
+
+    /// A sparse tensor: `view` says its sizes and dtype, and its storage has no bytes that a kernel could reach.
+    pub(crate) fn from_sparse(view: View, parts: Sparse, own_version: Option<Arc<AtomicU64>>) -> Tensor {
+        let device = parts.values.device();
+        Tensor::build(view, device, None, own_version, false, Some(Box::new(RwLock::new(parts))))
     }
 
     #[inline(always)]
-    fn build(view: View, base: Option<Tensor>, own_version: Option<Arc<AtomicU64>>, wrapped: bool) -> Tensor {
+    fn build(
+        view: View,
+        device: Device,
+        base: Option<Tensor>,
+        own_version: Option<Arc<AtomicU64>>,
+        wrapped: bool,
+        sparse: Option<Box<RwLock<Sparse>>>,
+    ) -> Tensor {
         let creation = if crate::modes::is_inference() { Creation::Inference } else { Creation::Default };
         Tensor(Arc::new(TensorImpl {
             dtype: AtomicU8::new(view.dtype as u8),
-            device: view.storage.device(),
+            device,
             view,
             replacement: RwLock::new(None),
             is_replaced: AtomicBool::new(false),
             own_version,
-            needs_grad: AtomicBool::new(false),
+            flags: AtomicU8::new(if sparse.is_some() { SPARSE } else { 0 }),
+            sparse,
             autograd: RwLock::new(None),
             base,
             creation: AtomicU8::new(creation as u8),
@@ -188,7 +211,7 @@ impl Tensor {
     pub fn wrapped(value: Scalar) -> Result<Tensor> {
         let storage = Storage::new(value.dtype().size(), Device::Cpu)?;
         let view = View { storage, layout: Layout::contiguous(&[]), dtype: value.dtype() };
-        let t = Tensor::build(view, None, None, true);
+        let t = Tensor::build(view, Device::Cpu, None, None, true, None);
         t.store_scalar(value);
         Ok(t)
     }
@@ -239,6 +262,9 @@ impl Tensor {
         }
         if self.device() == Device::Meta {
             bail!(NotImplemented, "Cannot copy out of meta tensor; no data!");
+        }
+        if self.is_sparse() {
+            bail!("Cannot access data pointer of Tensor that doesn't have storage");
         }
         let dense = if self.is_contiguous() { self.raw() } else { crate::copy::contiguous_copy(self)?.raw() };
         if dense.dtype != T::DTYPE {
@@ -439,7 +465,42 @@ impl Tensor {
     pub(crate) fn alias_detached(&self, own_version: bool) -> Tensor {
         let version =
             if own_version { Some(Arc::new(AtomicU64::new(0))) } else { self.0.own_version.clone() };
-        Tensor::from_view(self.raw(), None, version)
+        match self.sparse() {
+            Some(parts) => Tensor::from_sparse(self.raw(), parts, version),
+            None => Tensor::from_view(self.raw(), None, version),
+        }
+    }
+
+    /// [`NEEDS_GRAD`] and [`SPARSE`] as set on this object.
+    #[inline]
+    pub(crate) fn flags(&self) -> u8 {
+        self.0.flags.load(Ordering::Relaxed)
+    }
+
+    /// Mirrors whether the tensor requires gradients.
+    pub(crate) fn set_needs_grad(&self, on: bool) {
+        match on {
+            true => self.0.flags.fetch_or(NEEDS_GRAD, Ordering::Relaxed),
+            false => self.0.flags.fetch_and(!NEEDS_GRAD, Ordering::Relaxed),
+        };
+    }
+
+    /// Whether it is stored as coordinates and values.
+    #[inline]
+    pub fn is_sparse(&self) -> bool {
+        self.flags() & SPARSE != 0
+    }
+
+    /// Coordinates and values of a sparse tensor.
+    pub(crate) fn sparse(&self) -> Option<Sparse> {
+        self.0.sparse.as_ref().map(|parts| parts.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Replaces coordinates and values of a sparse tensor.
+    pub(crate) fn set_sparse(&self, parts: Sparse) {
+        if let Some(own) = &self.0.sparse {
+            *own.write().unwrap_or_else(PoisonError::into_inner) = parts;
+        }
     }
 
     /// The tensor itself if it is row-major, else a row-major copy, not recorded by autograd.

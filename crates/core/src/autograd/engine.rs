@@ -259,6 +259,7 @@ impl Run<'_> {
             Some(sum)
                 if !crate::modes::is_grad_enabled()
                     && sum.is_unique()
+                    && !sum.is_sparse()
                     && sum.sizes() == g.sizes()
                     && sum.dtype() == g.dtype()
                     && sum.layout().is_non_overlapping_and_dense() =>
@@ -266,7 +267,7 @@ impl Run<'_> {
                 sum.add_(&g)?;
                 sum
             }
-            Some(sum) => sum.add(&g)?,
+            Some(sum) => sum_of(&sum, &g)?,
         });
         Ok(())
     }
@@ -365,8 +366,16 @@ fn has_nan(g: &Tensor) -> Result<bool> {
     })
 }
 
+/// The sum of two gradients, of which each may be sparse.
+pub(super) fn sum_of(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if a.is_sparse() && !b.is_sparse() { b.add(a) } else { a.add(b) }
+}
+
 /// The gradient to keep in `.grad`: itself if nobody else holds it, else a copy.
 pub(super) fn owned(g: &Tensor) -> Result<Tensor> {
+    if g.is_sparse() {
+        return g.detach().clone_tensor();
+    }
     if g.is_unique() && g.layout().is_non_overlapping_and_dense() {
         return Ok(g.detach());
     }

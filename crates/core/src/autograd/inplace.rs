@@ -105,7 +105,7 @@ pub(crate) fn rebase(t: &Tensor, node: Arc<Node>, index: usize) {
 /// Lets the history of a view be made anew from that of its base when it is asked for.
 pub(crate) fn forget_history(view: &Tensor) {
     view.autograd_mut().get_or_insert_default().grad_fn = None;
-    view.0.needs_grad.store(true, std::sync::atomic::Ordering::Relaxed);
+    view.set_needs_grad(true);
 }
 
 /// `g` laid out as the base was, so that the view's strides make sense in it.

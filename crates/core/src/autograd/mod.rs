@@ -24,6 +24,7 @@ pub use record::{GradCtx, Meta};
 pub(crate) use record::{flat_tensors, formulas, original_self, record};
 
 use crate::modes::is_grad_enabled;
+use crate::tensor::NEEDS_GRAD;
 use crate::{Result, Tensor, bail};
 use node::{Accumulate, Hook};
 
@@ -47,15 +48,20 @@ impl Tensor {
     /// Whether calls on it are recorded.
     #[inline]
     pub fn requires_grad(&self) -> bool {
-        use std::sync::atomic::Ordering::Relaxed;
-        self.0.needs_grad.load(Relaxed) || self.inherits_grad()
+        self.flags() & NEEDS_GRAD != 0 || self.inherits_grad()
+    }
+
+    /// What keeps a call on this tensor from going straight to the kernel: needing gradients, and being sparse.
+    #[inline]
+    pub(crate) fn door_flags(&self) -> u8 {
+        let flags = self.flags();
+        if flags & NEEDS_GRAD == 0 && self.inherits_grad() { flags | NEEDS_GRAD } else { flags }
     }
 
     /// A view whose base came to require gradients by an in-place write after the view was made.
     fn inherits_grad(&self) -> bool {
         use crate::tensor::Creation;
-        use std::sync::atomic::Ordering::Relaxed;
-        self.base().is_some_and(|b| b.0.needs_grad.load(Relaxed))
+        self.base().is_some_and(|b| b.flags() & NEEDS_GRAD != 0)
             && matches!(self.creation(), Creation::Default | Creation::MultiOutput)
             && self.dtype().is_differentiable()
     }
@@ -80,7 +86,7 @@ impl Tensor {
             );
         }
         self.autograd_mut().get_or_insert_default().requires_grad = on;
-        self.0.needs_grad.store(on, std::sync::atomic::Ordering::Relaxed);
+        self.set_needs_grad(on);
         Ok(())
     }
 
@@ -204,7 +210,7 @@ impl Tensor {
         meta.grad_fn = Some(Edge { node, index });
         meta.requires_grad = false;
         meta.view_version = version;
-        self.0.needs_grad.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.set_needs_grad(true);
     }
 
     /// An alias without history that shares the version counter, as `torch.Tensor.detach`.
@@ -223,7 +229,7 @@ impl Tensor {
             );
         }
         *self.autograd_mut() = None;
-        self.0.needs_grad.store(false, std::sync::atomic::Ordering::Relaxed);
+        self.set_needs_grad(false);
         Ok(self.clone())
     }
 

@@ -237,7 +237,9 @@ impl Backward for Accumulate {
             return Ok(Gradients::new());
         };
         let sum = match leaf.grad() {
-            Some(old) if crate::modes::is_grad_enabled() => old.add(g)?,
+            Some(old) if crate::modes::is_grad_enabled() || old.is_sparse() => {
+                super::engine::sum_of(&old, g)?
+            }
             Some(old) => old.add_(g)?,
             // The gradient is kept as it is if nobody else holds it, else copied: users write to `.grad`.
             None if crate::modes::is_grad_enabled() => g.clone(),

@@ -10,6 +10,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::ops::{raw, view_layout};
 use crate::promotion::get_default_dtype;
+use crate::sparse::Sparse;
 use crate::{C64, DType, Device, Result, Tensor};
 
 /// How tensors are printed; see [`set_print_options`].
@@ -72,6 +73,9 @@ const PREFIX: &str = "tensor(";
 
 /// What `repr` gives in Python.
 fn repr(t: &Tensor, options: &PrintOptions) -> Result<String> {
+    if let Some(parts) = t.sparse() {
+        return sparse_repr(t, &parts, options);
+    }
     let sizes = t.sizes();
     let (meta, empty) = (t.device() == Device::Meta, t.numel() == 0);
     let mut suffixes = Vec::new();
@@ -81,33 +85,56 @@ fn repr(t: &Tensor, options: &PrintOptions) -> Result<String> {
     if meta || (empty && sizes.len() != 1) || (!empty && options.edgeitems == 0) {
         suffixes.push(format!("size={}", text::tuple(&sizes)));
     }
-    let default = get_default_dtype();
-    let implied = if meta || empty {
-        &[default][..]
-    } else {
-        &[default, default.to_complex(), DType::I64, DType::Bool]
-    };
-    if !implied.contains(&t.dtype()) {
-        suffixes.push(format!("dtype={}", t.dtype()));
-    }
-    if let Some(node) = t.grad_fn() {
-        suffixes.push(format!("grad_fn=<{}>", node.name()));
-    } else if t.requires_grad() {
-        suffixes.push("requires_grad=True".to_owned());
-    }
+    suffixes.extend(dtype_suffix(t, meta || empty));
+    suffixes.extend(history_suffix(t));
     let body = match (meta, empty) {
         (true, _) => "...".to_owned(),
         (_, true) => "[]".to_owned(),
-        _ => values_text(t, options)?,
+        _ => values_text(t, PREFIX.len(), options)?,
     };
     Ok(text::with_suffixes(format!("{PREFIX}{body}"), &suffixes, PREFIX.len(), options))
 }
 
-fn values_text(t: &Tensor, options: &PrintOptions) -> Result<String> {
+/// The dtype, unless the numbers imply it: those of an empty tensor imply only the default.
+fn dtype_suffix(t: &Tensor, empty: bool) -> Option<String> {
+    let default = get_default_dtype();
+    let implied = [default, default.to_complex(), DType::I64, DType::Bool];
+    let implied = if empty { &implied[..1] } else { &implied[..] };
+    (!implied.contains(&t.dtype())).then(|| format!("dtype={}", t.dtype()))
+}
+
+fn history_suffix(t: &Tensor) -> Option<String> {
+    match t.grad_fn() {
+        Some(node) => Some(format!("grad_fn=<{}>", node.name())),
+        None => t.requires_grad().then(|| "requires_grad=True".to_owned()),
+    }
+}
+
+/// A sparse tensor: coordinates and values as tensors of their own, then what is known of the whole.
+fn sparse_repr(t: &Tensor, parts: &Sparse, options: &PrintOptions) -> Result<String> {
+    let part = |name: &str, t: &Tensor| -> Result<String> {
+        let prefix = format!("{name}=tensor(");
+        let body = match t.numel() {
+            0 => format!("[], size={}", text::tuple(&t.sizes())),
+            _ => values_text(&t.detach(), PREFIX.len() + prefix.len(), options)?,
+        };
+        Ok(format!("{prefix}{body})"))
+    };
+    let (indices, values) = (part("indices", &parts.indices)?, part("values", &parts.values)?);
+    let mut suffixes = vec![format!("size={}", text::tuple(&t.sizes())), format!("nnz={}", parts.nnz())];
+    suffixes.extend(dtype_suffix(t, false));
+    suffixes.push("layout=torch.sparse_coo".to_owned());
+    suffixes.extend(history_suffix(t));
+    let indent = " ".repeat(PREFIX.len());
+    let body = format!("{PREFIX}{indices},\n{indent}{values},\n{indent}{}", suffixes.remove(0));
+    Ok(text::with_suffixes(body, &suffixes, PREFIX.len(), options))
+}
+
+fn values_text(t: &Tensor, indent: usize, options: &PrintOptions) -> Result<String> {
     let sizes: Vec<usize> = t.sizes().iter().map(|n| *n as usize).collect();
     let grid = text::Grid::new(&sizes, options);
     let shown = edges(t, &grid)?;
-    Ok(text::render(&values(&shown)?, &grid, PREFIX.len(), options))
+    Ok(text::render(&values(&shown)?, &grid, indent, options))
 }
 
 /// The shown positions as a tensor of their own.

@@ -35,7 +35,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 ];
 
 /// `max(self, 0)`.
-#[op("relu(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Relu")]
+#[op("relu(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Relu")]
 mod relu {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         if this.dtype() == DType::Bool {

@@ -45,6 +45,9 @@ mod add {
         check_alpha(alpha, dtype)?;
         pointwise::binary_as(Binary::Add { alpha: number(alpha) }, "add_stub", dtype, this, other, out)
     }
+    fn sparse(this: &Tensor, other: &Tensor, alpha: Scalar, out: Out) -> Result<Tensor> {
+        crate::sparse::math::add(this, other, alpha, out)
+    }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         Ok(g.clone())
     }
@@ -59,8 +62,20 @@ mod add_scalar {
     fn kernel(this: &Tensor, other: Scalar, alpha: Scalar, out: Out) -> Result<Tensor> {
         add::kernel(this, &Tensor::wrapped(other)?, alpha, out)
     }
+    fn sparse(this: &Tensor, other: Scalar, alpha: Scalar, out: Out) -> Result<Tensor> {
+        crate::sparse::math::add(this, &Tensor::wrapped(other)?, alpha, out)
+    }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         Ok(g.clone())
+    }
+}
+
+fn negative(alpha: Scalar) -> Scalar {
+    match alpha {
+        Scalar::Bool(b) => Scalar::Int(-i64::from(b)),
+        Scalar::Int(i) => Scalar::Int(i.wrapping_neg()),
+        Scalar::Float(x) => Scalar::Float(-x),
+        Scalar::Complex(z) => Scalar::Complex(-z),
     }
 }
 
@@ -79,6 +94,9 @@ mod sub {
         let op = Binary::Add { alpha: number(alpha).negated() };
         pointwise::binary_as(op, "sub_stub", dtype, this, other, out)
     }
+    fn sparse(this: &Tensor, other: &Tensor, alpha: Scalar, out: Out) -> Result<Tensor> {
+        crate::sparse::math::add(this, other, negative(alpha), out)
+    }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         Ok(g.clone())
     }
@@ -92,6 +110,9 @@ mod sub {
 mod sub_scalar {
     fn kernel(this: &Tensor, other: Scalar, alpha: Scalar, out: Out) -> Result<Tensor> {
         sub::kernel(this, &Tensor::wrapped(other)?, alpha, out)
+    }
+    fn sparse(this: &Tensor, other: Scalar, alpha: Scalar, out: Out) -> Result<Tensor> {
+        crate::sparse::math::add(this, &Tensor::wrapped(other)?, alpha, out)
     }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         Ok(g.clone())
@@ -135,6 +156,9 @@ mod mul {
     pub(super) fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::binary(Binary::Mul, "mul_cpu", this, other, out)
     }
+    fn sparse(this: &Tensor, other: &Tensor) -> Result<Tensor> {
+        crate::sparse::math::mul(this, other)
+    }
     fn grad_this(g: &Tensor, other: &Tensor) -> Result<Tensor> {
         g.mul(&other.conj()?)
     }
@@ -148,6 +172,9 @@ mod mul {
 mod mul_scalar {
     fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
         mul::kernel(this, &Tensor::wrapped(other)?, out)
+    }
+    fn sparse(this: &Tensor, other: Scalar) -> Result<Tensor> {
+        crate::sparse::math::with_values(this, |v| v.mul_scalar(other))
     }
     fn grad_this(g: &Tensor, other: Scalar) -> Result<Tensor> {
         g.mul_scalar(conj(other))
@@ -166,6 +193,9 @@ mod div {
     pub(super) fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_binary(Binary::Div, "div_cpu", this, other, out)
     }
+    fn sparse(this: &Tensor, other: &Tensor) -> Result<Tensor> {
+        crate::sparse::math::div(this, other, Tensor::div)
+    }
     fn grad_this(g: &Tensor, other: &Tensor) -> Result<Tensor> {
         g.div(&other.conj()?)
     }
@@ -179,6 +209,9 @@ mod div {
 mod div_scalar {
     fn kernel(this: &Tensor, other: Scalar, out: Out) -> Result<Tensor> {
         div::kernel(this, &Tensor::wrapped(other)?, out)
+    }
+    fn sparse(this: &Tensor, other: Scalar) -> Result<Tensor> {
+        crate::sparse::math::with_values(this, |v| v.div_scalar(other))
     }
     fn grad_this(g: &Tensor, other: Scalar) -> Result<Tensor> {
         g.div_scalar(conj(other))

@@ -254,7 +254,7 @@ mod logical_not {
 }
 
 /// Whether elements are NaN.
-#[op("isnan(Tensor self) -> Tensor", tags(pointwise), no_grad = "the answers are bool")]
+#[op("isnan(Tensor self) -> Tensor", tags(pointwise, keeps_zero), no_grad = "the answers are bool")]
 mod isnan {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::test(Test::IsNan, "isnan_cpu", this, out)
@@ -262,7 +262,7 @@ mod isnan {
 }
 
 /// Whether elements are positive infinity.
-#[op("isposinf(Tensor self) -> Tensor", out, tags(pointwise), no_grad = "the answers are bool")]
+#[op("isposinf(Tensor self) -> Tensor", out, tags(pointwise, keeps_zero), no_grad = "the answers are bool")]
 mod isposinf {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::test(Test::IsPosInf, "isposinf_cpu", this, out)
@@ -270,7 +270,7 @@ mod isposinf {
 }
 
 /// Whether elements are negative infinity.
-#[op("isneginf(Tensor self) -> Tensor", out, tags(pointwise), no_grad = "the answers are bool")]
+#[op("isneginf(Tensor self) -> Tensor", out, tags(pointwise, keeps_zero), no_grad = "the answers are bool")]
 mod isneginf {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::test(Test::IsNegInf, "isneginf_cpu", this, out)
@@ -278,7 +278,7 @@ mod isneginf {
 }
 
 /// Whether the sign bit is set.
-#[op("signbit(Tensor self) -> Tensor", out, tags(pointwise), no_grad = "the answers are bool")]
+#[op("signbit(Tensor self) -> Tensor", out, tags(pointwise, keeps_zero), no_grad = "the answers are bool")]
 mod signbit {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::test(Test::Signbit, "signbit_cpu", this, out)
@@ -286,7 +286,7 @@ mod signbit {
 }
 
 /// Whether elements are infinite.
-#[op("isinf(Tensor self) -> Tensor", tags(pointwise), no_grad = "the answers are bool")]
+#[op("isinf(Tensor self) -> Tensor", tags(pointwise, keeps_zero), no_grad = "the answers are bool")]
 mod isinf {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::test(Test::IsInf, "isinf_cpu", this, out)

@@ -81,7 +81,7 @@ mod resolve_neg {
 }
 
 /// Complex conjugate with storage of its own.
-#[op("_conj_physical(Tensor self) -> Tensor", tags(pointwise), no_method)]
+#[op("_conj_physical(Tensor self) -> Tensor", tags(pointwise, keeps_zero), no_method)]
 mod _conj_physical {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::unary(Unary::Conj, "conj_cpu", this, out)

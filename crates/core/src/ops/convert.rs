@@ -4,6 +4,7 @@ use super::raw;
 use crate::autograd::Meta;
 use crate::layout::{Layout, broadcast_shapes, channels_last_strides};
 use crate::op::{OpDef, Out};
+use crate::sparse;
 use crate::{DType, Device, MemoryFormat, Result, Scalar, Tensor, bail, copy, ensure, op_list};
 use cresset_macros::op;
 
@@ -36,6 +37,11 @@ mod copy_ {
         copy::copy_into(this, src)?;
         Ok(this.clone())
     }
+    fn sparse(this: &Tensor, src: &Tensor, non_blocking: bool) -> Result<Tensor> {
+        let _ = non_blocking;
+        sparse::store(this, src)?;
+        Ok(this.clone())
+    }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         copy::zeros(&g.sizes(), g.dtype(), g.device())
     }
@@ -57,6 +63,12 @@ fn check_broadcast(this: &Tensor, src: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// A sparse tensor like `this` without elements.
+pub(super) fn sparse_zeros(this: &Tensor, dtype: DType) -> Result<Tensor> {
+    let parts = sparse::expect(this, "zeros_like")?;
+    super::sparse::without_elements(parts.sparse_dim(), &this.sizes(), dtype, this.device())
+}
+
 /// Zeros of the same shape; in place, overwrites the elements with zeros.
 #[op("zero(Tensor self) -> Tensor", inplace, out = "out")]
 mod zero {
@@ -64,6 +76,9 @@ mod zero {
         let t = crate::pointwise::output(out, &this.sizes(), this.dtype(), &[this])?;
         copy::fill(&t, Scalar::Int(0));
         Ok(t)
+    }
+    fn sparse(this: &Tensor) -> Result<Tensor> {
+        sparse_zeros(this, this.dtype())
     }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         copy::zeros(&g.sizes(), g.dtype(), g.device())
@@ -77,6 +92,16 @@ mod clone_tensor {
         let out = copy::empty_in_format(this, this.dtype(), memory_format.unwrap_or(MemoryFormat::Preserve))?;
         copy::copy_into(&out, this)?;
         Ok(out)
+    }
+    fn sparse(this: &Tensor, memory_format: Option<MemoryFormat>) -> Result<Tensor> {
+        ensure!(
+            memory_format.is_none_or(|f| f == MemoryFormat::Preserve),
+            "unsupported memory format option {:?}",
+            memory_format.unwrap_or_default()
+        );
+        let parts = sparse::expect(this, "clone")?;
+        let (indices, values) = (parts.indices.clone_tensor()?, parts.values.clone_tensor()?);
+        sparse::Sparse { indices, values, ..parts }.into_tensor(&this.sizes())
     }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         Ok(g.clone())
@@ -224,6 +249,17 @@ mod _to_copy {
             Some(device) if device != this.device() => moved(&out, device),
             _ => copy::copy_into(&out, this).map(|()| out),
         }
+    }
+    fn sparse(
+        this: &Tensor,
+        dtype: Option<DType>,
+        device: Option<Device>,
+        non_blocking: bool,
+        memory_format: Option<MemoryFormat>,
+    ) -> Result<Tensor> {
+        let parts = sparse::expect(this, "to")?;
+        let values = kernel(&parts.values, dtype, device, non_blocking, memory_format)?;
+        sparse::Sparse { values, ..parts }.into_tensor(&this.sizes())
     }
     fn grad_this(g: &Tensor, this: &Meta) -> Result<Tensor> {
         g.to_dtype(this.dtype())

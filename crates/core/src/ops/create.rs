@@ -1,5 +1,6 @@
 //! New tensors.
 
+use super::convert;
 use super::raw;
 use super::*;
 use crate::layout::{Dims, checked_numel};
@@ -185,6 +186,15 @@ mod empty_like {
     ) -> Result<Tensor> {
         like(this, dtype, device, memory_format)
     }
+    fn sparse(
+        this: &Tensor,
+        dtype: Option<DType>,
+        device: Option<Device>,
+        memory_format: Option<MemoryFormat>,
+    ) -> Result<Tensor> {
+        let _ = (device, memory_format);
+        convert::sparse_zeros(this, dtype.unwrap_or(this.dtype()))
+    }
 }
 
 /// A tensor of unspecified content with the dtype of `self`.
@@ -285,6 +295,15 @@ mod zeros_like {
         memory_format: Option<MemoryFormat>,
     ) -> Result<Tensor> {
         filled_like(this, Scalar::Int(0), dtype, device, memory_format)
+    }
+    fn sparse(
+        this: &Tensor,
+        dtype: Option<DType>,
+        device: Option<Device>,
+        memory_format: Option<MemoryFormat>,
+    ) -> Result<Tensor> {
+        let _ = (device, memory_format);
+        convert::sparse_zeros(this, dtype.unwrap_or(this.dtype()))
     }
 }
 

@@ -8,7 +8,13 @@ use crate::op::{OpDef, Out};
 use crate::{DType, Result, Tensor, ensure, op_list};
 use cresset_macros::op;
 
-pub(crate) static OPS: &[&OpDef] = op_list![embedding, embedding_dense_backward, embedding_renorm_,];
+pub(crate) static OPS: &[&OpDef] = op_list![
+    embedding,
+    embedding_backward,
+    embedding_dense_backward,
+    embedding_sparse_backward,
+    embedding_renorm_,
+];
 
 /// Rows of `weight` by index.
 #[op(
@@ -40,8 +46,7 @@ mod embedding {
         scale_grad_by_freq: bool,
         sparse: bool,
     ) -> Result<Tensor> {
-        ensure!(!sparse, NotImplemented, "embedding: sparse gradients are not supported");
-        embedding_dense_backward::call(g, indices, weight.sizes()[0], padding_idx, scale_grad_by_freq)
+        embedding_backward::call(g, indices, weight.sizes()[0], padding_idx, scale_grad_by_freq, sparse)
     }
 }
 
@@ -52,6 +57,52 @@ fn check_embedding_indices(indices: &Tensor) -> Result<()> {
         indices.dtype().scalar_type()
     );
     Ok(())
+}
+
+/// Gradient of [`embedding`], sparse or not.
+#[op(
+    "embedding_backward(Tensor grad, Tensor indices, SymInt num_weights, SymInt padding_idx, bool scale_grad_by_freq, bool sparse) -> Tensor",
+    composite
+)]
+mod embedding_backward {
+    fn kernel(
+        grad: &Tensor,
+        indices: &Tensor,
+        num_weights: i64,
+        padding_idx: i64,
+        scale_grad_by_freq: bool,
+        sparse: bool,
+    ) -> Result<Tensor> {
+        let backward = if sparse { embedding_sparse_backward::call } else { embedding_dense_backward::call };
+        backward(grad, indices, num_weights, padding_idx, scale_grad_by_freq)
+    }
+}
+
+/// Gradient of [`embedding`] as a sparse tensor: the rows of `grad` beside their indices.
+#[op(
+    "embedding_sparse_backward(Tensor grad, Tensor indices, SymInt num_weights, SymInt padding_idx, bool scale_grad_by_freq) -> Tensor",
+    composite
+)]
+mod embedding_sparse_backward {
+    fn kernel(
+        grad: &Tensor,
+        indices: &Tensor,
+        num_weights: i64,
+        padding_idx: i64,
+        scale_grad_by_freq: bool,
+    ) -> Result<Tensor> {
+        ensure!(
+            !scale_grad_by_freq,
+            "embedding_backward: scale_grad_by_freq not supported with sparse gradients"
+        );
+        let width = grad.size(-1)?;
+        let (mut rows, mut grad) = (indices.reshape(-1)?, grad.reshape([indices.numel() as i64, width])?);
+        if padding_idx != -1 {
+            let kept = rows.ne_scalar(padding_idx)?.nonzero()?.reshape(-1)?;
+            (rows, grad) = (rows.index_select(0, &kept)?, grad.index_select(0, &kept)?);
+        }
+        sparse_coo_tensor_indices_size(&rows.unsqueeze(0)?, &grad, [num_weights, width])
+    }
 }
 
 /// Gradient of [`embedding`]: the rows of `grad_output` summed by index.

@@ -119,6 +119,9 @@ mod index_select {
             None => Ok(result),
         }
     }
+    fn sparse(this: &Tensor, dim: i64, index: &Tensor) -> Result<Tensor> {
+        crate::sparse::shape::index_select(this, dim, index)
+    }
     fn grad_this(g: &Tensor, this: &Meta, dim: i64, index: &Tensor) -> Result<Tensor> {
         this.zeros()?.index_add(dim, index, g)
     }
@@ -134,7 +137,8 @@ mod index_select {
 )]
 mod gather {
     fn kernel(this: &Tensor, dim: i64, index: &Tensor, sparse_grad: bool, out: Out) -> Result<Tensor> {
-        ensure!(!sparse_grad, NotImplemented, "gather: sparse gradients are not supported");
+        // Only backward looks at it.
+        let _ = sparse_grad;
         let d = wrap_dim(dim, this.dim())?;
         check_gather(this, d, index)?;
         let result = raw::output(out, &index.sizes(), this)?;
@@ -152,9 +156,20 @@ mod gather {
         );
         grid.check(this, bad).map(|()| result)
     }
-    fn grad_this(g: &Tensor, this: &Meta, dim: i64, index: &Tensor) -> Result<Tensor> {
+    fn grad_this(g: &Tensor, this: &Meta, dim: i64, index: &Tensor, sparse_grad: bool) -> Result<Tensor> {
+        if sparse_grad && this.dim() > 0 {
+            return sparse_gather_grad(g, this.sizes(), wrap_dim(dim, this.dim())?, index);
+        }
         this.zeros()?.scatter_add(dim, index, g)
     }
+}
+
+/// The gradient of [`gather`] with one coordinate per position of the index.
+fn sparse_gather_grad(g: &Tensor, sizes: &[i64], d: usize, index: &Tensor) -> Result<Tensor> {
+    let positions: Vec<i64> = (0..index.numel() as i64).collect();
+    let coordinates = crate::sparse::coordinates(&positions, &index.sizes())?;
+    coordinates.select(0, d as i64)?.copy_(&index.reshape(-1)?)?;
+    crate::ops::sparse_coo_tensor_indices_size(&coordinates, &g.reshape(-1)?, sizes)
 }
 
 fn check_gather(this: &Tensor, d: usize, index: &Tensor) -> Result<()> {

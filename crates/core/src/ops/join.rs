@@ -54,6 +54,9 @@ mod cat {
         raw::cat(&result, tensors, dim)?;
         Ok(result)
     }
+    fn sparse(tensors: &[Tensor], dim: i64) -> Result<Tensor> {
+        crate::sparse::shape::cat(tensors, dim)
+    }
     fn grad_tensors(g: &Tensor, tensors: &[Meta], dim: i64) -> Result<Vec<Tensor>> {
         let d = wrap_dim(dim, g.dim())?;
         let mut start = 0;

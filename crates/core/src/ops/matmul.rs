@@ -21,6 +21,9 @@ mod mm {
         Product::plain(&result.raw(), this.raw(), mat2.raw()).run()?;
         Ok(result)
     }
+    fn sparse(this: &Tensor, mat2: &Tensor) -> Result<Tensor> {
+        crate::sparse::math::mm(this, mat2)
+    }
     fn grad_this(g: &Tensor, mat2: &Tensor) -> Result<Tensor> {
         g.mm(&adjoint(mat2)?)
     }
@@ -52,6 +55,9 @@ mod addmm {
         check_same(mat1, mat2)?;
         check_supported("addmm_impl_cpu_", this.dtype())?;
         add_product(this, mat1.raw(), mat2.raw(), &sizes, (beta, alpha), out)
+    }
+    fn sparse(this: &Tensor, mat1: &Tensor, mat2: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+        crate::sparse::math::addmm(this, mat1, mat2, beta, alpha)
     }
     fn grad_this(g: &Tensor, beta: Scalar) -> Result<Tensor> {
         scaled(g, conj_number(beta))
@@ -170,6 +176,9 @@ mod mv {
         let result = place(out, &[n], this)?;
         Product::plain(&column(result.raw()), this.raw(), column(vec.raw())).run()?;
         Ok(result)
+    }
+    fn sparse(this: &Tensor, vec: &Tensor) -> Result<Tensor> {
+        crate::sparse::math::mm(this, &vec.unsqueeze(1)?)?.squeeze_dim(1)
     }
     fn grad_this(g: &Tensor, vec: &Tensor) -> Result<Tensor> {
         g.outer(&conj(vec)?)

@@ -25,6 +25,7 @@ mod dropout;
 mod einsum;
 mod embeddings;
 mod extreme;
+mod foreach;
 mod gated;
 mod group_norm;
 mod image;
@@ -63,6 +64,8 @@ mod search;
 mod shape;
 mod softmax;
 mod sort;
+mod sparse;
+mod sparse_product;
 mod special;
 mod splitting;
 mod ternary;
@@ -136,6 +139,8 @@ pub use search::*;
 pub use shape::*;
 pub use softmax::*;
 pub use sort::*;
+pub use sparse::*;
+pub use sparse_product::*;
 pub use special::*;
 pub use splitting::*;
 pub use ternary::*;
@@ -176,6 +181,9 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     embeddings::OPS,
     extreme::OPS,
     gated::OPS,
+    foreach::OTHERS,
+    foreach::PAIRS,
+    foreach::UNARY,
     group_norm::OPS,
     image::OPS,
     index::OPS,
@@ -212,6 +220,8 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     shape::OPS,
     softmax::OPS,
     sort::OPS,
+    sparse::OPS,
+    sparse_product::OPS,
     special::OPS,
     splitting::OPS,
     ternary::OPS,

@@ -54,6 +54,9 @@ mod pow_scalar {
             _ => pointwise::binary(Binary::Pow, "pow", this, &exponent_tensor, out),
         }
     }
+    fn sparse(this: &Tensor, exponent: Scalar) -> Result<Tensor> {
+        crate::sparse::math::with_values(&this.coalesce()?, |v| v.pow_scalar(exponent))
+    }
     fn grad_this(g: &Tensor, this: &Tensor, exponent: Scalar) -> Result<Tensor> {
         if !exponent.to_bool() {
             return zero_grad(g);

@@ -40,6 +40,9 @@ mod sum {
     fn kernel(this: &Tensor, dtype: Option<DType>, out: Out) -> Result<Tensor> {
         reduce(Reduce::Sum, this, None, false, sum_dtype(this, dtype, &out), out)
     }
+    fn sparse(this: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
+        this._values()?.sum_with(|o| o.dtype(dtype))
+    }
     fn grad_this(g: &Tensor, this: &Meta) -> Result<Tensor> {
         g.expand(this.sizes())
     }
@@ -61,6 +64,9 @@ mod sum_dim {
         out: Out,
     ) -> Result<Tensor> {
         reduce(Reduce::Sum, this, dim, keepdim, sum_dtype(this, dtype, &out), out)
+    }
+    fn sparse(this: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
+        crate::sparse::math::sum(this, dim.unwrap_or(&[]), keepdim, dtype)
     }
     fn grad_this(g: &Tensor, this: &Meta, dim: Option<&[i64]>, keepdim: bool) -> Result<Tensor> {
         spread(g, this.sizes(), dim, keepdim)
@@ -262,6 +268,9 @@ fn truth(op: Reduce, this: &Tensor, dim: Option<&[i64]>, keepdim: bool, out: Out
 mod any {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         truth(Reduce::Any, this, None, false, out)
+    }
+    fn sparse(this: &Tensor) -> Result<Tensor> {
+        this._values()?.any()
     }
 }
 

@@ -37,7 +37,7 @@ mod exp2 {
 }
 
 /// `e^self - 1`, accurate near 0.
-#[op("expm1(Tensor self) -> Tensor", inplace, out, tags(pointwise, core))]
+#[op("expm1(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero))]
 mod expm1 {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Expm1, "expm1_vml_cpu", this, out)
@@ -81,7 +81,7 @@ mod log10 {
 }
 
 /// `log(1 + self)`, accurate near 0.
-#[op("log1p(Tensor self) -> Tensor", inplace, out, tags(pointwise, core))]
+#[op("log1p(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero))]
 mod log1p {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Log1p, "log1p_vml_cpu", this, out)
@@ -92,7 +92,7 @@ mod log1p {
 }
 
 /// Sine.
-#[op("sin(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Sin")]
+#[op("sin(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Sin")]
 mod sin {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Sin, "sin_vml_cpu", this, out)
@@ -114,7 +114,7 @@ mod cos {
 }
 
 /// Tangent.
-#[op("tan(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Tan")]
+#[op("tan(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Tan")]
 mod tan {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Tan, "tan_vml_cpu", this, out)
@@ -125,7 +125,7 @@ mod tan {
 }
 
 /// Inverse sine.
-#[op("asin(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Asin")]
+#[op("asin(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Asin")]
 mod asin {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Asin, "asin_vml_cpu", this, out)
@@ -147,7 +147,7 @@ mod acos {
 }
 
 /// Inverse tangent.
-#[op("atan(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Atan")]
+#[op("atan(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Atan")]
 mod atan {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Atan, "atan_vml_cpu", this, out)
@@ -158,7 +158,7 @@ mod atan {
 }
 
 /// Hyperbolic sine.
-#[op("sinh(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Sinh")]
+#[op("sinh(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Sinh")]
 mod sinh {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Sinh, "sinh_vml_cpu", this, out)
@@ -180,7 +180,7 @@ mod cosh {
 }
 
 /// Hyperbolic tangent.
-#[op("tanh(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Tanh")]
+#[op("tanh(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Tanh")]
 mod tanh {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Tanh, "tanh_vml_cpu", this, out)
@@ -191,7 +191,7 @@ mod tanh {
 }
 
 /// Inverse hyperbolic sine.
-#[op("asinh(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Asinh")]
+#[op("asinh(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Asinh")]
 mod asinh {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Asinh, "asinh_cpu", this, out)
@@ -214,7 +214,7 @@ mod acosh {
 }
 
 /// Inverse hyperbolic tangent.
-#[op("atanh(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Atanh")]
+#[op("atanh(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Atanh")]
 mod atanh {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Atanh, "atanh_cpu", this, out)
@@ -261,7 +261,7 @@ mod sinc {
 }
 
 /// Error function.
-#[op("erf(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Erf")]
+#[op("erf(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Erf")]
 mod erf {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Erf, "erf_vml_cpu", this, out)
@@ -283,7 +283,7 @@ mod erfc {
 }
 
 /// Inverse of the error function.
-#[op("erfinv(Tensor self) -> Tensor", inplace, out, tags(pointwise, core))]
+#[op("erfinv(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero))]
 mod erfinv {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Erfinv, "erfinv_cpu", this, out)
@@ -316,7 +316,7 @@ mod digamma {
 }
 
 /// Degrees to radians.
-#[op("deg2rad(Tensor self) -> Tensor", inplace, out, tags(pointwise))]
+#[op("deg2rad(Tensor self) -> Tensor", inplace, out, tags(pointwise, keeps_zero))]
 mod deg2rad {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_binary(
@@ -333,7 +333,7 @@ mod deg2rad {
 }
 
 /// Radians to degrees.
-#[op("rad2deg(Tensor self) -> Tensor", inplace, out, tags(pointwise))]
+#[op("rad2deg(Tensor self) -> Tensor", inplace, out, tags(pointwise, keeps_zero))]
 mod rad2deg {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_binary(

@@ -27,7 +27,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 ];
 
 /// Absolute value; the modulus of a complex number.
-#[op("abs(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Abs")]
+#[op("abs(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Abs")]
 mod abs {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::real_unary(Unary::Abs, "abs_cpu", this, out)
@@ -49,13 +49,16 @@ mod neg {
         }
         pointwise::unary(Unary::Neg, "neg_cpu", this, out)
     }
+    fn sparse(this: &Tensor) -> Result<Tensor> {
+        crate::sparse::math::with_values(this, Tensor::neg)
+    }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         g.neg()
     }
 }
 
 /// Sign of each element: -1, 0 or 1.
-#[op("sign(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Sign")]
+#[op("sign(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Sign")]
 mod sign {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         if this.is_complex() {
@@ -72,7 +75,7 @@ mod sign {
 }
 
 /// Sign of each element; `z / |z|` of a complex number.
-#[op("sgn(Tensor self) -> Tensor", inplace, out, tags(pointwise))]
+#[op("sgn(Tensor self) -> Tensor", inplace, out, tags(pointwise, keeps_zero))]
 mod sgn {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::unary(Unary::Sgn, "sgn_cpu", this, out)
@@ -89,7 +92,7 @@ mod sgn {
 }
 
 /// Largest integer not above each element.
-#[op("floor(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Floor")]
+#[op("floor(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Floor")]
 mod floor {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         real_only("floor", this)?;
@@ -101,7 +104,7 @@ mod floor {
 }
 
 /// Smallest integer not below each element.
-#[op("ceil(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Ceil")]
+#[op("ceil(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Ceil")]
 mod ceil {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         real_only("ceil", this)?;
@@ -113,7 +116,7 @@ mod ceil {
 }
 
 /// Each element without its fraction.
-#[op("trunc(Tensor self) -> Tensor", inplace, out, tags(pointwise, core))]
+#[op("trunc(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero))]
 mod trunc {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         real_only("trunc", this)?;
@@ -125,7 +128,7 @@ mod trunc {
 }
 
 /// Nearest integer, halves to even.
-#[op("round(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Round")]
+#[op("round(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Round")]
 mod round {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         real_only("round", this)?;
@@ -151,7 +154,7 @@ mod round_decimals {
 }
 
 /// The fraction of each element, with its sign.
-#[op("frac(Tensor self) -> Tensor", inplace, out, tags(pointwise, core))]
+#[op("frac(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero))]
 mod frac {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::unary(Unary::Frac, "frac_cpu", this, out)
@@ -162,7 +165,7 @@ mod frac {
 }
 
 /// Square root.
-#[op("sqrt(Tensor self) -> Tensor", inplace, out, tags(pointwise, core), onnx = "Sqrt")]
+#[op("sqrt(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Sqrt")]
 mod sqrt {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::float_unary(Unary::Sqrt, "sqrt_cpu", this, out)
@@ -221,7 +224,7 @@ mod positive {
     "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor",
     inplace,
     out,
-    tags(pointwise)
+    tags(pointwise, keeps_zero)
 )]
 mod nan_to_num {
     fn kernel(

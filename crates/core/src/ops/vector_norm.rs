@@ -96,6 +96,9 @@ mod norm {
     fn kernel(this: &Tensor, p: Scalar) -> Result<Tensor> {
         linalg_vector_norm::call(this, p, None, false, None)
     }
+    fn sparse(this: &Tensor, p: Scalar) -> Result<Tensor> {
+        this.coalesce()?.values()?.norm_with(|o| o.p(p))
+    }
 }
 
 /// Norm of order `p` (2, if none is given) over the given dimensions.

@@ -118,6 +118,9 @@ mod permute {
     fn kernel(this: &Tensor, dims: &[i64]) -> Result<Tensor> {
         this.alias_with(plan::permute(&this.layout(), dims)?)
     }
+    fn sparse(this: &Tensor, dims: &[i64]) -> Result<Tensor> {
+        crate::sparse::shape::permute(this, dims)
+    }
     fn grad_this(g: &Tensor, dims: &[i64]) -> Result<Tensor> {
         let n = dims.len();
         let mut inverse = vec![0; n];
@@ -134,6 +137,9 @@ mod transpose {
     fn kernel(this: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
         this.alias_with(plan::transpose(&this.layout(), dim0, dim1)?)
     }
+    fn sparse(this: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
+        crate::sparse::shape::transpose(this, dim0, dim1)
+    }
     fn grad_this(g: &Tensor, dim0: i64, dim1: i64) -> Result<Tensor> {
         g.transpose(dim0, dim1)
     }
@@ -147,6 +153,11 @@ mod t {
         ensure!(n <= 2, "t() expects a tensor with <= 2 dimensions, but self is {n}D");
         let layout = if n == 2 { plan::transpose(&this.layout(), 0, 1)? } else { this.layout() };
         this.alias_with(layout)
+    }
+    fn sparse(this: &Tensor) -> Result<Tensor> {
+        let n = this.dim() as i64;
+        ensure!(n <= 2, "t() expects a tensor with <= 2 dimensions, but self is {n}D");
+        crate::sparse::shape::transpose(this, 0, (n - 1).max(0))
     }
     fn grad_this(g: &Tensor) -> Result<Tensor> {
         g.t()
@@ -194,6 +205,9 @@ mod unsqueeze {
     fn kernel(this: &Tensor, dim: i64) -> Result<Tensor> {
         this.alias_with(plan::unsqueeze(&this.layout(), dim)?)
     }
+    fn sparse(this: &Tensor, dim: i64) -> Result<Tensor> {
+        crate::sparse::shape::unsqueeze(this, dim)
+    }
     fn grad_this(g: &Tensor, this: &Meta) -> Result<Tensor> {
         g.reshape(this.sizes())
     }
@@ -204,6 +218,9 @@ mod unsqueeze {
 mod select {
     fn kernel(this: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
         this.alias_with(plan::select(&this.layout(), dim, index)?)
+    }
+    fn sparse(this: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
+        crate::sparse::shape::select(this, dim, index)
     }
     fn grad_this(g: &Tensor, this: &Meta, dim: i64, index: i64) -> Result<Tensor> {
         select_backward::call(g, this.sizes(), dim, index)

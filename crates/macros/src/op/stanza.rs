@@ -57,6 +57,8 @@ pub struct Stanza {
     pub module: ItemMod,
     pub kernel: Kernel,
     pub gradients: Vec<Gradient>,
+    /// Of the body for sparse tensors, `fn sparse`: whether it takes `out: Out`.
+    pub sparse: Option<bool>,
     /// What is wrong with it, where that does not keep the functions from being generated.
     pub mistake: Option<syn::Error>,
 }
@@ -71,7 +73,9 @@ impl Stanza {
         };
         let kernel = Kernel::new(kernel, &schema, &attribute)?;
         let gradients = gradients(&functions, &schema, &attribute.flags)?;
-        let mut stanza = Stanza { attribute, schema, module, kernel, gradients, mistake: None };
+        let sparse = functions.iter().find(|f| f.sig.ident == "sparse");
+        let sparse = sparse.map(|f| Kernel::new(f, &schema, &attribute)?.like(&kernel, f)).transpose()?;
+        let mut stanza = Stanza { attribute, schema, module, kernel, gradients, sparse, mistake: None };
         stanza.check_variants()?;
         stanza.mistake = stanza.check_differentiation().err();
         Ok(stanza)
@@ -276,6 +280,14 @@ impl Kernel {
             }
         }
         Ok(Kernel { positions: found, params, takes_out, output: function.sig.output.clone() })
+    }
+
+    /// Checks that a second body has the parameters of the first; whether it takes `out: Out`.
+    fn like(&self, first: &Kernel, function: &ItemFn) -> syn::Result<bool> {
+        if self.positions != first.positions {
+            return Err(error(function.sig.ident.span(), "op: `sparse` takes the arguments of `kernel`"));
+        }
+        Ok(self.takes_out)
     }
 }
 

@@ -11,10 +11,11 @@ use crate::schema::{Argument, Base};
 /// Everything that the module gets besides its own items.
 pub fn table(stanza: &Stanza) -> TokenStream {
     let op = definition(stanza);
-    let boxed = boxed(stanza);
+    let boxed = boxed(stanza, "boxed", "kernel", stanza.kernel.takes_out);
+    let sparse = stanza.sparse.map(|takes_out| self::boxed(stanza, "boxed_sparse", "sparse", takes_out));
     let calls = calls(stanza);
     let glue = stanza.gradients.iter().map(glue);
-    quote!(#op #boxed #calls #(#glue)*)
+    quote!(#op #boxed #sparse #calls #(#glue)*)
 }
 
 fn definition(stanza: &Stanza) -> TokenStream {
@@ -27,6 +28,7 @@ fn definition(stanza: &Stanza) -> TokenStream {
     let out = out_variant(stanza);
     let tags = tags(stanza);
     let autocast = option_variant(flags.autocast.as_ref());
+    let sparse = if stanza.sparse.is_some() { quote!(Some(boxed_sparse)) } else { quote!(None) };
     let onnx = flags.onnx.as_ref().map_or(quote!(None), |name| quote!(Some(#name)));
     quote! {
         pub(crate) static OP: crate::op::OpDef = crate::op::OpDef {
@@ -36,6 +38,7 @@ fn definition(stanza: &Stanza) -> TokenStream {
             rust_name: #rust_name,
             doc: #doc,
             kernel: boxed,
+            sparse: #sparse,
             writes_out: #writes_out,
             autograd: #autograd,
             inplace: #inplace,
@@ -150,16 +153,18 @@ pub fn camel(name: &str) -> String {
     name.split('_').filter(|w| !w.is_empty()).map(capital).collect()
 }
 
-fn boxed(stanza: &Stanza) -> TokenStream {
+/// A body, called with boxed arguments.
+fn boxed(stanza: &Stanza, name: &str, body: &str, takes_out: bool) -> TokenStream {
+    let (name, body) = (format_ident!("{name}"), format_ident!("{body}"));
     let positions = &stanza.kernel.positions;
     let types = stanza.kernel.params.iter().map(|p| &p.ty);
-    let out = if stanza.kernel.takes_out { quote!(out) } else { quote!() };
-    let unused = if stanza.kernel.takes_out { quote!() } else { quote!(let _ = out;) };
+    let out = if takes_out { quote!(out) } else { quote!() };
+    let unused = if takes_out { quote!() } else { quote!(let _ = out;) };
     let no_args = if positions.is_empty() { quote!(let _ = args;) } else { quote!() };
     quote! {
-        fn boxed(args: &[crate::value::Value], out: crate::op::Out<'_>) -> crate::Result<crate::value::Outputs> {
+        fn #name(args: &[crate::value::Value], out: crate::op::Out<'_>) -> crate::Result<crate::value::Outputs> {
             #unused #no_args
-            let results = kernel(#(<#types as crate::value::FromValue>::from_value(&args[#positions])?,)* #out)?;
+            let results = #body(#(<#types as crate::value::FromValue>::from_value(&args[#positions])?,)* #out)?;
             Ok(crate::value::Returns::into_outputs(results))
         }
     }
@@ -227,21 +232,22 @@ fn boxed_arguments(stanza: &Stanza) -> Vec<TokenStream> {
 
 /// Whether the call may skip the door: no mode is on and nothing is recorded.
 ///
-/// The body of an operator without gradients must not be recorded either, that of a composite one must.
+/// The body of an operator without gradients must not be recorded either, that of a composite one must; the operators
+/// that a composite is made of ask about their sparse tensors themselves.
 fn direct_condition(stanza: &Stanza) -> TokenStream {
-    let composite = stanza.flags().composite.is_some();
-    let tensors = stanza.arguments().filter(|(a, _)| types::is_tensor(a.ty) && !composite);
-    let needs: Vec<TokenStream> = tensors.map(|(a, p)| needs_grad(a, &p.name)).collect();
-    if needs.is_empty() {
-        return quote!(crate::door::direct(false));
+    let blind = stanza.flags().composite.is_some() && stanza.sparse.is_none();
+    let tensors = stanza.arguments().filter(|(a, _)| types::is_tensor(a.ty) && !blind);
+    let flags: Vec<TokenStream> = tensors.map(|(a, p)| door_flags(a, &p.name)).collect();
+    if flags.is_empty() {
+        return quote!(crate::door::direct(0));
     }
-    quote!(crate::door::direct(#(#needs)||*))
+    quote!(crate::door::direct(#(#flags)|*))
 }
 
-fn needs_grad(argument: &Argument, name: &Ident) -> TokenStream {
+fn door_flags(argument: &Argument, name: &Ident) -> TokenStream {
     match types::kernel_type(argument.ty).as_str() {
-        "&Tensor" => quote!(#name.requires_grad()),
-        _ => quote!(crate::door::MaybeGrad::any_requires_grad(&#name)),
+        "&Tensor" => quote!(#name.door_flags()),
+        _ => quote!(crate::door::Flagged::door_flags(&#name)),
     }
 }
 

@@ -65,7 +65,7 @@ fn binary_operator_has_functions_methods_and_variants() {
     assert_has(&text, "Grad::from(grad_other(c.g()?, c.arg::<&Meta>(0usize)?, c.out::<&Tensor>(0usize)?)?)");
     assert_has(
         &text,
-        "if crate::door::direct(this.requires_grad() || other.requires_grad()) { return kernel(this, other, crate::op::Out::New); }",
+        "if crate::door::direct(this.door_flags() | other.door_flags()) { return kernel(this, other, crate::op::Out::New); }",
     );
     assert_has(&text, "crate::op::Variant::Inplace, crate::value::args![this, other], &[],");
     assert_has(&text, "pub fn mul_(&self, other: &Tensor,) -> Result<Tensor>");
@@ -104,7 +104,7 @@ fn defaults_become_options() {
     );
     assert_has(&text, "pub fn stride(mut self, stride: impl Into<crate::value::IntList>) -> Self");
     assert_has(&text, "crate::value::args![input, bias, stride, alpha, mode, crate::value::Value::None]");
-    assert_has(&text, "direct(false)");
+    assert_has(&text, "direct(0)");
     assert!(!text.contains("impl crate::Tensor"));
 }
 
@@ -134,7 +134,7 @@ fn fused_gradient_covers_wrt_in_order() {
     );
     assert_has(&text, "names: &[\"out0\", \"out1\"]");
     assert_has(&text, "&[::std::clone::Clone::clone(out0), ::std::clone::Clone::clone(out1)]");
-    assert_has(&text, "crate::door::MaybeGrad::any_requires_grad(&b)");
+    assert_has(&text, "crate::door::Flagged::door_flags(&b)");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn bodies_without_gradients_are_not_recorded_past_the_door() {
     );
     assert_has(
         &text,
-        "if crate::door::direct(this.requires_grad() || crate::door::MaybeGrad::any_requires_grad(&others)) {",
+        "if crate::door::direct(this.door_flags() | crate::door::Flagged::door_flags(&others)) {",
     );
 }
 
