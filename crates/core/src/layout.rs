@@ -90,8 +90,10 @@ impl Layout {
         if self.sizes.contains(&0) {
             return 0;
         }
-        let reach: i64 = self.sizes.iter().zip(&self.strides).map(|(n, s)| (n - 1) * s.max(&0)).sum();
-        self.offset + reach as usize + 1
+        let step = |(n, s): (&i64, &i64)| i128::from(n - 1) * i128::from(*s.max(&0));
+        let reach: i128 = self.sizes.iter().zip(&self.strides).map(step).sum();
+        // No storage is that long, so that a sum which does not fit stays out of reach.
+        usize::try_from(reach + self.offset as i128 + 1).unwrap_or(usize::MAX)
     }
 
     /// Whether no two positions name the same element and no gaps are between them.
@@ -196,14 +198,14 @@ pub fn checked_numel(sizes: &[i64], element_size: usize) -> Result<usize> {
             bail!("Trying to create tensor with negative dimension {s}: {}", shape(sizes));
         }
     }
-    if sizes.contains(&0) {
-        return Ok(0);
-    }
     for &s in sizes {
         n = match n.checked_mul(s).filter(|n| n.checked_mul(element_size as i64).is_some()) {
             Some(n) => n,
             None => bail!("Storage size calculation overflowed with sizes={}", shape(sizes)),
         };
+    }
+    if n == 0 && sizes[1..].iter().try_fold(1_i64, |n, s| n.checked_mul((*s).max(1))).is_none() {
+        bail!("Stride calculation overflowed");
     }
     Ok(n as usize)
 }

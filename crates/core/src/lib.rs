@@ -33,6 +33,7 @@ mod second;
 mod sparse;
 pub mod storage;
 mod sugar;
+mod supported;
 mod tensor;
 pub mod value;
 

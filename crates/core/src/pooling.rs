@@ -183,6 +183,16 @@ pub(crate) fn max_backward(g: &Tensor, this: &Tensor, indices: &Tensor, rank: us
             g.sizes().as_slice()
         );
     }
+    if this.dim() <= rank
+        || this.dim() != g.dim()
+        || this.sizes()[..this.dim() - rank] != g.sizes()[..g.dim() - rank]
+    {
+        bail!(
+            "max pooling: the gradient {:?} does not fit the input {:?}",
+            g.sizes().as_slice(),
+            this.sizes().as_slice()
+        );
+    }
     let compute = crate::dense::float_type(this.dtype());
     let (grad, at) = (dense(g, compute)?, dense(indices, DType::I64)?);
     let result = Tensor::empty_of(&this.sizes(), compute, this.device())?;
@@ -230,6 +240,28 @@ pub(crate) fn average(this: &Tensor, windows: &Windows, how: Average, sizes: &[i
         })
     });
     cast(y, this.dtype())
+}
+
+/// A gradient has the sizes of the result.
+pub(crate) fn check_gradient(g: &Tensor, result: &[i64]) -> Result<()> {
+    let sizes = g.sizes();
+    if sizes.len() != result.len() {
+        bail!(
+            "Expected a tensor of dimension {} but got a tensor of dimension {}",
+            result.len(),
+            sizes.len()
+        );
+    }
+    match (0..result.len()).find(|d| sizes[*d] != result[*d]) {
+        None => Ok(()),
+        Some(d) => bail!(
+            "Expected a tensor of dimension {} and tensor.size[{d}] == {} but got: dimension {} and tensor.size[{d}] = {}",
+            result.len(),
+            result[d],
+            sizes.len(),
+            sizes[d]
+        ),
+    }
 }
 
 /// Gradient of [`average`].

@@ -153,7 +153,7 @@ impl Tensor {
             bail!("empty_strided: invalid strides {strides:?} for sizes {sizes:?}");
         }
         let layout = Layout::new(sizes, strides, 0);
-        let storage = Storage::new(layout.end() * dtype.size(), device)?;
+        let storage = Storage::new(layout.end().saturating_mul(dtype.size()), device)?;
         Ok(Tensor::from_view(View { storage, layout, dtype }, None, None))
     }
 
@@ -591,10 +591,11 @@ impl Tensor {
 }
 
 fn check_reach(storage: &Storage, layout: &Layout, dtype: DType) -> Result<()> {
-    let lowest: i64 =
-        layout.sizes.iter().zip(&layout.strides).map(|(n, s)| (n - 1).max(0) * (*s).min(0)).sum();
+    let step = |(n, s): (&i64, &i64)| i128::from((n - 1).max(0)) * i128::from((*s).min(0));
+    let lowest: i128 = layout.sizes.iter().zip(&layout.strides).map(step).sum();
+    checked_numel(&layout.sizes, 1)?;
     let fits = layout.end().checked_mul(dtype.size()).is_some_and(|end| end <= storage.nbytes());
-    if !fits || (layout.offset as i64) + lowest < 0 {
+    if !fits || layout.offset as i128 + lowest < 0 {
         bail!(
             "setStorage: sizes {:?}, strides {:?}, storage offset {}, and itemsize {} requiring a storage size of {} are out of bounds for storage of size {}",
             layout.sizes.as_slice(),

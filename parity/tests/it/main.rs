@@ -2,8 +2,10 @@
 //!
 //! Inputs are those of the shipped kit; what is compared are two ways of computing the same thing in Cresset.
 
+mod fuzz;
 mod gradients;
 mod layouts;
+mod random;
 mod sample;
 mod schemas;
 mod variants;

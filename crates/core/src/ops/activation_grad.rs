@@ -41,10 +41,10 @@ mod tanh_backward {
         pointwise::activation_grad(ActivationGrad::Tanh, "tanh_backward_cpu", grad_output, output, out)
     }
     fn grad_grad_output(g: &Tensor, output: &Tensor) -> Result<Tensor> {
-        tanh_backward(g, &output.conj()?)
+        tanh_backward(g, output)
     }
     fn grad_output(g: &Tensor, grad_output: &Tensor, output: &Tensor) -> Result<Tensor> {
-        g.mul(&grad_output.conj()?.mul(output)?.mul_scalar(-2)?)
+        g.mul(&grad_output.conj()?)?.mul(&output.mul_scalar(-2)?)
     }
 }
 
@@ -60,7 +60,7 @@ mod sigmoid_backward {
         pointwise::activation_grad(ActivationGrad::Sigmoid, "sigmoid_backward_cpu", grad_output, output, out)
     }
     fn grad_grad_output(g: &Tensor, output: &Tensor) -> Result<Tensor> {
-        sigmoid_backward(g, &output.conj()?)
+        sigmoid_backward(g, output)
     }
     fn grad_output(g: &Tensor, grad_output: &Tensor, output: &Tensor) -> Result<Tensor> {
         g.mul(&grad_output.conj()?)?.mul(&output.mul_scalar(-2)?.add_scalar(1)?)

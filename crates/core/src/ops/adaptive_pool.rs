@@ -9,6 +9,7 @@ use crate::layout::Dims;
 use crate::op::OpDef;
 use crate::pooling::{self, average_type, ordered_type};
 use crate::storage::access;
+use crate::supported::{floats, require};
 use crate::{DType, Result, Tensor, bail, op_list, with_float};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -74,6 +75,9 @@ fn average(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<Tensor
     let compute = average_type(this)?;
     let x = dense(this, compute)?;
     let y = Tensor::empty_of(&sizes, compute, x.device())?;
+    if y.numel() == 0 {
+        return cast(y, this.dtype());
+    }
     let (input, output) = (plane(&x.sizes(), n), plane(&sizes, n));
     let (o, i) = (y.raw(), x.raw());
     access([&o], [&i], |[y], [x]| {
@@ -86,6 +90,8 @@ fn average(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<Tensor
 }
 
 fn average_backward(g: &Tensor, this: &Tensor, n: usize) -> Result<Tensor> {
+    let name = format!("adaptive_avg_pool{n}d_backward()");
+    check_gradient(&name, g, this, n)?;
     let compute = average_type(this)?;
     let g = dense(g, compute)?;
     let result = Tensor::empty_of(&this.sizes(), compute, this.device())?;
@@ -100,12 +106,34 @@ fn average_backward(g: &Tensor, this: &Tensor, n: usize) -> Result<Tensor> {
     cast(result, this.dtype())
 }
 
+/// A gradient has the batch and channels of the input.
+fn check_gradient(name: &str, g: &Tensor, this: &Tensor, n: usize) -> Result<()> {
+    let (sizes, shape) = (g.sizes(), this.sizes());
+    if sizes.len() != n + 1 && sizes.len() != n + 2 {
+        bail!("{name}: Expected {}D or {}D tensor, but got {:?}", n + 1, n + 2, sizes.as_slice());
+    }
+    if let Some(d) = (1..sizes.len()).find(|d| sizes[*d] == 0) {
+        bail!(
+            "{name}: Expected grad_output to have non-zero size for non-batch dimensions, but grad_output has sizes {:?} with dimension {d} being empty",
+            sizes.as_slice()
+        );
+    }
+    if shape.len() != sizes.len() || shape[..shape.len() - n] != sizes[..sizes.len() - n] {
+        bail!("{name}: grad_output {:?} does not fit input {:?}", sizes.as_slice(), shape.as_slice());
+    }
+    Ok(())
+}
+
 fn largest(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<(Tensor, Tensor)> {
     let sizes = result_sizes(name, this, output, n)?;
+    require(if n == 3 { "adaptive_max_pool3d_cpu" } else { "adaptive_max_pool2d" }, this, floats)?;
     let compute = ordered_type(this.dtype());
     let x = dense(this, compute)?;
     let values = Tensor::empty_of(&sizes, compute, x.device())?;
     let indices = Tensor::empty_of(&sizes, DType::I64, x.device())?;
+    if values.numel() == 0 {
+        return Ok((cast(values, this.dtype())?, indices));
+    }
     let (input, output) = (plane(&x.sizes(), n), plane(&sizes, n));
     let (v, i, from) = (values.raw(), indices.raw(), x.raw());
     access([&v, &i], [&from], |[v, i], [x]| {

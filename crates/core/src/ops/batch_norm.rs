@@ -6,7 +6,10 @@ use cresset_macros::op;
 use crate::copy::copy_into;
 use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
 use crate::op::{Grad, Grads, Needs, OpDef};
-use crate::ops::norm::{Given, asked, centred, given, normalised, optional, over, statistics_type, wanted};
+use crate::ops::norm::{
+    Given, asked, centred, check_count, check_sizes, given, normalised, optional, over, statistics_type,
+    wanted,
+};
 use crate::reduction::scale;
 use crate::second::differentiate;
 use crate::storage::{access, access_lists};
@@ -249,6 +252,12 @@ mod native_batch_norm_backward {
     ) -> Result<Given> {
         let shape =
             Parameters { weight, bias: None, mean: running_mean, var: running_var }.check(input, train)?;
+        check_sizes("native_batch_norm_backward: grad_out", grad_out, &input.sizes())?;
+        for (name, t) in [("save_mean", save_mean), ("save_invstd", save_invstd)] {
+            if let Some(t) = t.filter(|_| train) {
+                check_count(&format!("native_batch_norm_backward: {name}"), t, shape.c)?;
+            }
+        }
         let compute = float_type(input.dtype());
         let (g, x, w) = (dense(grad_out, compute)?, dense(input, compute)?, dense_option(weight, compute)?);
         let (mean, rstd) = used(train, (running_mean, running_var), (save_mean, save_invstd), eps)?;
@@ -380,7 +389,21 @@ mod instance_norm {
         if !use_input_stats && (running_mean.is_none() || running_var.is_none()) {
             bail!("Expected running_mean and running_var to be defined when use_input_stats is false");
         }
-        let (n, c) = (sizes[0], sizes[1]);
+        for (name, t) in
+            [("weight", weight), ("bias", bias), ("running_mean", running_mean), ("running_var", running_var)]
+        {
+            if let Some(t) = t.filter(|t| sizes.len() < 2 || t.numel() as i64 != sizes[1]) {
+                bail!("{name} should contain {} elements not {}", sizes.get(1).unwrap_or(&0), t.numel());
+            }
+        }
+        let &[n, c, ..] = sizes.as_slice() else {
+            bail!(
+                Index,
+                "Dimension out of range (expected to be in range of [-{0}, {1}], but got 1)",
+                sizes.len().max(1),
+                sizes.len().max(1) - 1
+            )
+        };
         let mut joined = sizes.clone();
         (joined[0], joined[1]) = (1, n * c);
         let repeat = |t: Option<&Tensor>| t.map(|t| t.repeat([n])).transpose();

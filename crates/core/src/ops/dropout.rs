@@ -40,8 +40,8 @@ fn noise(input: &Tensor, p: f64, train: bool, features: bool, alpha: bool) -> Re
         return Ok(Noise::Times(copy::zeros(&[], input.dtype(), input.device())?));
     }
     let t = match features {
-        true => Tensor::empty_of(&feature_sizes(input)?, input.dtype(), input.device())?,
-        false => copy::empty_like(input, input.dtype())?,
+        true => Tensor::empty_of(&feature_sizes(input)?, input.dtype().to_real(), input.device())?,
+        false => copy::empty_like(input, input.dtype().to_real())?,
     };
     if !alpha {
         draw::dropout_noise(&t, 1.0 - p)?;
@@ -177,7 +177,7 @@ fn kept_scale(p: f64) -> f64 {
 #[op("native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)", tags(random), no_method)]
 mod native_dropout {
     fn kernel(input: &Tensor, p: f64, train: Option<bool>) -> Result<(Tensor, Tensor)> {
-        let mask = Tensor::empty_of(&input.sizes(), DType::Bool, input.device())?;
+        let mask = copy::empty_like(input, DType::Bool)?;
         if train == Some(false) {
             copy::fill(&mask, Scalar::Bool(true));
             return Ok((copy::duplicate(input)?, mask));

@@ -5,7 +5,7 @@ use super::raw;
 use super::*;
 use crate::autograd::Meta;
 use crate::op::{OpDef, Out};
-use crate::{DType, Result, Tensor, ensure, op_list};
+use crate::{DType, Result, Tensor, bail, ensure, op_list};
 use cresset_macros::op;
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -162,6 +162,12 @@ mod embedding_renorm_ {
     fn kernel(this: &Tensor, indices: &Tensor, max_norm: f64, norm_type: f64) -> Result<Tensor> {
         ensure!(this.dim() == 2, "'self' must be 2-D");
         check_embedding_indices(indices)?;
+        if this.dtype().is_integral_or_bool() {
+            bail!(
+                "norm(): input dtype should be either floating point or complex. Got {} instead.",
+                this.dtype().scalar_type()
+            );
+        }
         let mut rows = long(indices)?.to_vec::<i64>()?;
         rows.sort_unstable();
         rows.dedup();
@@ -169,7 +175,8 @@ mod embedding_renorm_ {
         let index = Tensor::from_slice(&rows, [n])?;
         let picked = index_select::kernel(this, 0, &index, Out::New)?;
         let width = this.sizes()[1].max(1) as usize;
-        let scales: Vec<f64> = raw::cast(&picked, DType::F64)?
+        let sizes = if picked.is_complex() { picked.abs()? } else { picked.clone() };
+        let scales: Vec<f64> = raw::cast(&sizes, DType::F64)?
             .to_vec::<f64>()?
             .chunks(width)
             .map(|row| row_norm(row, norm_type))

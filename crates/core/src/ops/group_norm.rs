@@ -7,8 +7,12 @@ use cresset_kernels::norm::{self as kernels, GroupShape};
 use cresset_macros::op;
 
 use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
+use crate::layout::checked_numel;
 use crate::op::{Grad, Grads, Needs, OpDef};
-use crate::ops::norm::{Given, asked, centred, check_float, given, optional, over, statistics_type, wanted};
+use crate::ops::norm::{
+    Given, asked, centred, check_count, check_float, check_sizes, given, optional, over, statistics_type,
+    wanted,
+};
 use crate::reduction::scale;
 use crate::second::differentiate;
 use crate::storage::access_lists;
@@ -70,6 +74,15 @@ fn group_shape(n: i64, c: i64, s: i64, groups: i64) -> GroupShape {
     GroupShape { n: n as usize, c: c as usize, s: s as usize, groups: groups as usize }
 }
 
+/// The sizes are those of the input.
+fn check_elements(input: &Tensor, sizes: [i64; 3]) -> Result<()> {
+    let n = checked_numel(&sizes, 1)?;
+    if input.numel() != n {
+        bail!("Expected input of {n} elements, but got {}", input.numel());
+    }
+    Ok(())
+}
+
 /// Group norm, with the mean and reciprocal standard deviation of each group, `[N, group]`.
 #[op(
     "native_group_norm(Tensor input, Tensor? weight, Tensor? bias, SymInt N, SymInt C, SymInt HxW, int group, float eps) -> (Tensor, Tensor, Tensor)",
@@ -89,9 +102,7 @@ mod native_group_norm {
     ) -> Result<(Tensor, Tensor, Tensor)> {
         check_groups(&[N, C, HxW], group, weight, bias)?;
         check_float("GroupNormKernelImpl", input)?;
-        if input.numel() as i64 != N * C * HxW {
-            bail!("Expected input of {} elements, but got {}", N * C * HxW, input.numel());
-        }
+        check_elements(input, [N, C, HxW])?;
         let compute = float_type(input.dtype());
         let x = dense(input, compute)?;
         let (w, b) = (dense_option(weight, compute)?, dense_option(bias, compute)?);
@@ -185,6 +196,13 @@ mod native_group_norm_backward {
         group: i64,
         output_mask: &[bool],
     ) -> Result<Given> {
+        check_float("GroupNormBackwardKernelImpl", input)?;
+        check_groups(&[N, C, HxW], group, weight, None)?;
+        check_elements(input, [N, C, HxW])?;
+        check_sizes("native_group_norm_backward: grad_out", grad_out, &input.sizes())?;
+        for (name, t) in [("mean", mean), ("rstd", rstd)] {
+            check_count(&format!("native_group_norm_backward: {name}"), t, (N * group) as usize)?;
+        }
         let compute = float_type(input.dtype());
         let (g, x) = (dense(grad_out, compute)?, dense(input, compute)?);
         let (mean, rstd, w) = (dense(mean, compute)?, dense(rstd, compute)?, dense_option(weight, compute)?);

@@ -91,7 +91,8 @@ fn shuffled(this: &Tensor, groups: i64) -> Result<Tensor> {
         c % groups == 0,
         "Number of channels must be divisible by groups. Got {c} channels and {groups} groups."
     );
-    let grouped = this.reshape([sizes[0], groups, c / groups, -1])?;
+    let rest = sizes[2..].iter().product();
+    let grouped = this.reshape([sizes[0], groups, c / groups, rest])?;
     grouped.permute([0, 2, 1, 3])?.reshape(sizes)
 }
 

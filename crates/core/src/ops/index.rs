@@ -33,6 +33,14 @@ pub(crate) fn target(this: &Tensor, out: Out) -> Result<Tensor> {
     }
 }
 
+/// [`target`] that an `out` tensor of another dtype is an error for, in PyTorch's words.
+pub(crate) fn target_as(this: &Tensor, out: Out) -> Result<Tensor> {
+    if let Out::Into([t, ..]) = out {
+        raw::check_out_dtype(t, this.dtype())?;
+    }
+    target(this, out)
+}
+
 /// `t`, unless several of its elements are one place in memory.
 pub(crate) fn writable(t: &Tensor) -> Result<Tensor> {
     let layout = t.layout();
@@ -387,7 +395,7 @@ mod index_add {
     ) -> Result<Tensor> {
         let d = wrap_dim(dim, this.dim())?;
         check_index_source("index_add_()", this, d, index, source)?;
-        let result = target(this, out)?;
+        let result = target_as(this, out)?;
         let source =
             if alpha == Scalar::Int(1) { source.clone() } else { source.mul(&Tensor::wrapped(alpha)?)? };
         let (index, source) = (long(index)?, apart(&source, &result)?);

@@ -375,7 +375,10 @@ fn repeat_grid(layout: &Layout, repeats: &[i64]) -> Result<(Dims, Dims, Layout)>
     let mut source = Layout { sizes: Dims::new(), strides: Dims::new(), offset: layout.offset };
     for (d, &r) in repeats.iter().enumerate() {
         let (n, stride) = d.checked_sub(new).map_or((1, 0), |d| (layout.sizes[d], layout.strides[d]));
-        sizes.push(r * n);
+        let Some(size) = r.checked_mul(n) else {
+            bail!("Storage size calculation overflowed with repeats={repeats:?}")
+        };
+        sizes.push(size);
         grid.extend([r, n]);
         source.sizes.extend([r, n]);
         source.strides.extend([0, stride]);

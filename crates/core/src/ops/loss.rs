@@ -219,7 +219,7 @@ mod margin_ranking_loss {
 mod hinge_embedding_loss {
     fn kernel(this: &Tensor, target: &Tensor, margin: f64, reduction: i64) -> Result<Tensor> {
         let zeros = nothing(this)?;
-        let short = from_number(margin, this)?.clamp_min(0)?;
+        let short = Tensor::scalar(margin, this.dtype())?.sub(this)?.clamp_min(0)?;
         let apart = where_self(&target.ne_scalar(1)?, &short, &zeros)?;
         reduced(&apart.add(&where_self(&target.ne_scalar(-1)?, this, &zeros)?)?, reduction)
     }

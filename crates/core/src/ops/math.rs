@@ -155,11 +155,11 @@ mod nextafter {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         pointwise::binary(Binary::Nextafter, "nextafter_cpu", this, other, out)
     }
-    fn grad_this(g: &Tensor) -> Result<Tensor> {
-        Ok(g.clone())
+    fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
+        g.masked_fill(&this.eq(other)?, 0)
     }
-    fn grad_other(g: &Tensor) -> Result<Tensor> {
-        zero_grad(g)
+    fn grad_other(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
+        g.masked_fill(&this.ne(other)?, 0)
     }
 }
 

@@ -171,6 +171,22 @@ pub(crate) fn given(mask: &[bool], grads: [Tensor; 3], dtypes: [DType; 3]) -> Re
     Ok((one(0, a)?, one(1, b)?, one(2, c)?))
 }
 
+/// An argument has those sizes.
+pub(crate) fn check_sizes(what: &str, t: &Tensor, sizes: &[i64]) -> Result<()> {
+    if t.sizes().as_slice() == sizes {
+        return Ok(());
+    }
+    bail!("{what}: expected a tensor of shape {sizes:?}, got {:?}", t.sizes().as_slice())
+}
+
+/// An argument has that many elements.
+pub(crate) fn check_count(what: &str, t: &Tensor, n: usize) -> Result<()> {
+    if t.numel() == n {
+        return Ok(());
+    }
+    bail!("{what}: expected {n} elements, got {}", t.numel())
+}
+
 /// Gradients of [`native_layer_norm`] for input, weight and bias, as far as `output_mask` asks for them.
 #[op(
     "native_layer_norm_backward(Tensor grad_out, Tensor input, SymInt[] normalized_shape, Tensor mean, Tensor rstd, Tensor? weight, Tensor? bias, bool[3] output_mask) -> (Tensor, Tensor, Tensor)",
@@ -190,6 +206,11 @@ mod native_layer_norm_backward {
         output_mask: &[bool],
     ) -> Result<Given> {
         let n = check_normalized(input, normalized_shape, weight, bias, ", ")?;
+        check_float("LayerNormBackwardKernelImpl", input)?;
+        check_sizes("native_layer_norm_backward: grad_out", grad_out, &input.sizes())?;
+        let rows = input.numel() / n.max(1);
+        check_count("native_layer_norm_backward: mean", mean, rows)?;
+        check_count("native_layer_norm_backward: rstd", rstd, rows)?;
         let compute = float_type(input.dtype());
         let (g, x) = (dense(grad_out, compute)?, dense(input, compute)?);
         let (mean, rstd, w) = (dense(mean, compute)?, dense(rstd, compute)?, dense_option(weight, compute)?);

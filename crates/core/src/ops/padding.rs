@@ -191,7 +191,7 @@ impl Maps {
         let amounts = amounts(pad, sizes.len());
         for d in sizes.len() - spatial..sizes.len() {
             let (before, after) = amounts[d];
-            padded[d] += before + after;
+            padded[d] = before.checked_add(after).and_then(|n| n.checked_add(sizes[d])).unwrap_or(i64::MIN);
             ensure!(
                 padded[d] >= 1,
                 "input (size: {}) is too small, calculated output size: {}",

@@ -317,7 +317,8 @@ mod avg_pool2d_backward {
     ) -> Result<Tensor> {
         let how = counted(count_include_pad, divisor_override)?;
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation: &[1], ceil: ceil_mode };
-        let (windows, _) = windows("avg_pool2d", this, 2, sizes)?;
+        let (windows, result) = windows("avg_pool2d", this, 2, sizes)?;
+        pooling::check_gradient(grad_output, &result)?;
         pooling::average_backward(grad_output, this, &windows, how)
     }
     fn grad_this(this: &Meta) -> Result<Tensor> {
@@ -487,7 +488,8 @@ mod avg_pool3d_backward {
     ) -> Result<Tensor> {
         let how = counted(count_include_pad, divisor_override)?;
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation: &[1], ceil: ceil_mode };
-        let (windows, _) = windows("avg_pool3d", this, 3, sizes)?;
+        let (windows, result) = windows("avg_pool3d", this, 3, sizes)?;
+        pooling::check_gradient(grad_output, &result)?;
         pooling::average_backward(grad_output, this, &windows, how)
     }
     fn grad_this(this: &Meta) -> Result<Tensor> {

@@ -378,6 +378,9 @@ mod linalg_vecdot {
         }
         let product = conj(x)?.mul(y)?;
         let dim = wrap_dim(dim, product.dim())?;
+        if product.dim() == 0 {
+            return Ok(product);
+        }
         summed(&product, dim)?.squeeze_dim(dim as i64)
     }
 }

@@ -300,7 +300,7 @@ mod randperm_generator {
     }
 }
 
-/// Standard normal numbers of that shape times `std` plus `mean`.
+/// Normal numbers of that shape and of deviation `factor`, times `std` plus `mean`.
 fn scaled_normal(
     sizes: &[i64],
     mean: &Tensor,
@@ -316,11 +316,10 @@ fn scaled_normal(
     }
     ensure!(factor >= 0.0, "normal expects std >= 0.0, but found std {}", draw::plain(factor));
     let t = blank(out, sizes, mean.dtype(), Some(mean.device()))?;
-    draw::normal(&t, 0.0, 1.0, generator)?;
+    draw::normal(&t, 0.0, factor, generator)?;
     let noise = match std {
         Some(std) => t.mul(std)?,
-        None if factor == 1.0 => t.clone(),
-        None => t.mul(&Tensor::wrapped(crate::Scalar::Float(factor))?)?,
+        None => t.clone(),
     };
     crate::copy::copy_into(&t, &noise.add(mean)?)?;
     Ok(t)

@@ -136,7 +136,7 @@ pub(crate) fn visit(
     (src, src_strides): (&Tensor, &[i64]),
     indexed: &[Indexed<'_>],
 ) -> Option<(usize, i64)> {
-    debug_assert_eq!(dst.dtype(), src.dtype());
+    assert_eq!(dst.dtype(), src.dtype());
     let (dst, src) = (dst.raw(), src.raw());
     let indices: SmallVec<[_; 4]> = indexed.iter().map(|i| i.indices.raw()).collect();
     let ins: SmallVec<[_; 4]> = std::iter::once(&src).chain(&indices).collect();
@@ -283,6 +283,32 @@ pub(crate) fn cast(t: &Tensor, dtype: DType) -> Result<Tensor> {
     Ok(out)
 }
 
+/// An `out` tensor has the dtype of the result.
+pub(crate) fn check_out_dtype(out: &Tensor, dtype: DType) -> Result<()> {
+    if out.dtype() != dtype {
+        bail!("Expected out tensor to have dtype {}, but got {} instead", c_name(dtype), c_name(out.dtype()));
+    }
+    Ok(())
+}
+
+/// What C++ calls the elements.
+pub(crate) fn c_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "bool",
+        DType::U8 => "unsigned char",
+        DType::I8 => "signed char",
+        DType::I16 => "short",
+        DType::I32 => "int",
+        DType::I64 => "long int",
+        DType::F16 => "c10::Half",
+        DType::BF16 => "c10::BFloat16",
+        DType::F32 => "float",
+        DType::F64 => "double",
+        DType::Complex64 => "c10::complex<float>",
+        DType::Complex128 => "c10::complex<double>",
+    }
+}
+
 /// Where a result of those sizes and the dtype of `like` goes: a fresh row-major tensor, or the given one.
 pub(crate) fn output(out: Out, sizes: &[i64], like: &Tensor) -> Result<Tensor> {
     match out {
@@ -290,22 +316,7 @@ pub(crate) fn output(out: Out, sizes: &[i64], like: &Tensor) -> Result<Tensor> {
         Out::Inplace(t) => Ok(t.clone()),
         Out::Into(outs) => {
             let t = &outs[0];
-            if t.dtype() != like.dtype() {
-                let name = |d: DType| {
-                    if d == DType::F32 {
-                        "float"
-                    } else if d == DType::F64 {
-                        "double"
-                    } else {
-                        d.name()
-                    }
-                };
-                bail!(
-                    "Expected out tensor to have dtype {}, but got {} instead",
-                    name(like.dtype()),
-                    name(t.dtype())
-                );
-            }
+            check_out_dtype(t, like.dtype())?;
             let t = super::index::writable(t)?;
             crate::copy::resize_output(&t, sizes)?;
             Ok(t)

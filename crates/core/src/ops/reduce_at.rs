@@ -1,6 +1,6 @@
 //! Reductions by index: `scatter_reduce`, `index_reduce`.
 
-use super::index::{Along, apart, check_index_source, long, strides_of, target};
+use super::index::{Along, apart, check_index_source, long, strides_of, target, target_as};
 use super::raw::{self, Visit};
 use super::scattering::{Source, send};
 use super::*;
@@ -194,7 +194,7 @@ mod index_reduce {
         };
         let d = wrap_dim(dim, this.dim())?;
         check_index_source("index_reduce_()", this, d, index, source)?;
-        let result = target(this, out)?;
+        let result = target_as(this, out)?;
         let (index, source) = (long(index)?, apart(source, &result)?);
         let along = Along::new(&result, d, index.numel() as i64);
         let indexed = [along.index(&result, &index, false)];

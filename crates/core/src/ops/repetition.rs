@@ -3,6 +3,7 @@
 use super::*;
 use crate::layout::wrap_dim;
 use crate::op::OpDef;
+use crate::supported::require;
 use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
 use cresset_macros::op;
 
@@ -28,7 +29,9 @@ mod repeat_interleave {
         let this = atleast_1d::call(this)?;
         let d = wrap_dim(dim, this.dim())?;
         let mut sizes = this.sizes();
-        let n = sizes[d] * repeats;
+        let Some(n) = sizes[d].checked_mul(repeats) else {
+            bail!("Storage size calculation overflowed with repeats={repeats}")
+        };
         if let Some(given) = output_size {
             ensure!(given == n, "repeat_interleave: Invalid output_size, expected {n} but got {given}");
         }
@@ -74,16 +77,19 @@ mod repeat_interleave_tensor {
 mod repeat_interleave_indices {
     fn kernel(repeats: &Tensor, output_size: Option<i64>) -> Result<Tensor> {
         ensure!(repeats.dim() == 1, "repeat_interleave only accept 1D vector as repeat");
-        ensure!(matches!(repeats.dtype(), DType::I64 | DType::I32), "repeats has to be Long or Int tensor");
+        require("repeat_interleave_cpu", repeats, |d| d.is_integral_or_bool() && d != DType::Bool)?;
         let counts = index::long(repeats)?.to_vec::<i64>()?;
         ensure!(counts.iter().all(|n| *n >= 0), "repeats can not be negative");
+        let total = counts.iter().try_fold(0_i64, |sum, n| sum.checked_add(*n));
+        let total = total.ok_or_else(|| crate::Error::runtime("repeats overflow when summed"))?;
+        if let Some(given) = output_size {
+            ensure!(given == total || counts.is_empty(), "allocated size does not match required size");
+        }
+        // The result is allocated first, so that absurd repeats are an error and not the end of the process.
+        drop(Tensor::empty_of(&[total], DType::I64, repeats.device())?);
         let places: Vec<i64> =
             counts.iter().enumerate().flat_map(|(i, &n)| std::iter::repeat_n(i as i64, n as usize)).collect();
-        let n = places.len() as i64;
-        if let Some(given) = output_size {
-            ensure!(given == n, "allocated size does not match required size");
-        }
-        raw::cast(&Tensor::from_vec(places, [n])?, repeats.dtype())
+        raw::cast(&Tensor::from_vec(places, [total])?, repeats.dtype())
     }
 }
 

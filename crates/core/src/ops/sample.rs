@@ -44,7 +44,7 @@ mod bernoulli {
 )]
 mod bernoulli_p {
     fn kernel(this: &Tensor, p: f64, generator: Option<&Generator>) -> Result<Tensor> {
-        let t = copy::empty_like(this, this.dtype())?;
+        let t = Tensor::empty_of(&this.sizes(), this.dtype(), this.device())?;
         draw::bernoulli(&t, p, generator)?;
         Ok(t)
     }

@@ -77,11 +77,13 @@ fn no_area(y: &Tensor, d: usize) -> Result<Tensor> {
 mod trapezoid {
     fn kernel(y: &Tensor, dx: Scalar, dim: i64) -> Result<Tensor> {
         let d = wrap_dim(dim, y.dim())?;
-        if y.sizes().get(d).copied().unwrap_or(0) == 0 {
+        ensure!(y.dim() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
+        if y.sizes()[d] == 0 {
             return no_area(y, d);
         }
         ensure!(
             y.dtype() != DType::Bool,
+            NotImplemented,
             "trapezoid: received a bool input for `y`, but bool is not supported"
         );
         let ends = select::call(y, dim, 0)?.add(&select::call(y, dim, -1)?)?;
@@ -95,11 +97,16 @@ mod trapezoid {
 mod trapezoid_x {
     fn kernel(y: &Tensor, x: &Tensor, dim: i64) -> Result<Tensor> {
         let d = wrap_dim(dim, y.dim())?;
+        ensure!(y.dim() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
         if y.sizes()[d] == 0 {
             return no_area(y, d);
         }
         let bools = y.dtype() == DType::Bool || x.dtype() == DType::Bool;
-        ensure!(!bools, "trapezoid: received a bool input for `x` or `y`, but bool is not supported");
+        ensure!(
+            !bools,
+            NotImplemented,
+            "trapezoid: received a bool input for `x` or `y`, but bool is not supported"
+        );
         let x = if x.dim() == 1 {
             ensure!(
                 x.sizes()[0] == y.sizes()[d],

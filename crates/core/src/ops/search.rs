@@ -78,6 +78,25 @@ fn right_side(right: bool, side: Option<&str>) -> Result<bool> {
     }
 }
 
+/// A sorter has a place for each element of the sequence.
+fn check_sorter(sorted: &Tensor, sorter: Option<&Tensor>) -> Result<()> {
+    let Some(sorter) = sorter else { return Ok(()) };
+    if sorter.sizes() != sorted.sizes() {
+        bail!(
+            "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor {:?}and got sorter tensor {:?}",
+            sorted.sizes().as_slice(),
+            sorter.sizes().as_slice()
+        );
+    }
+    if sorter.dtype() != DType::I64 {
+        bail!(
+            "torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {}",
+            sorter.dtype().scalar_type()
+        );
+    }
+    Ok(())
+}
+
 /// For each element of `self` the position in the sorted sequence (or its row of them) at which it could be inserted.
 #[op(
     "searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) -> Tensor",
@@ -102,13 +121,7 @@ mod searchsorted {
                 v.as_slice()
             );
         }
-        if let Some(sorter) = sorter.filter(|t| t.sizes() != s) {
-            bail!(
-                "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor {:?}and got sorter tensor {:?}",
-                s.as_slice(),
-                sorter.sizes().as_slice()
-            );
-        }
+        check_sorter(sorted_sequence, sorter)?;
         positions(sorted_sequence, this, sorter, right_side(right, side)?, out_int32)
     }
 }
@@ -130,6 +143,13 @@ mod searchsorted_scalar {
         sorter: Option<&Tensor>,
     ) -> Result<Tensor> {
         let value = Tensor::wrapped(this)?;
+        if sorted_sequence.dim() != 1 {
+            bail!(
+                "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got boundaries tensor dim({}) and input value's dim(0) numel(1)",
+                sorted_sequence.dim()
+            );
+        }
+        check_sorter(sorted_sequence, sorter)?;
         positions(sorted_sequence, &value, sorter, right_side(right, side)?, out_int32)
     }
 }
@@ -314,7 +334,12 @@ mod bincount {
         if weights.is_some_and(|w| w.sizes() != this.sizes()) {
             bail!("weights should be 1-d and have the same length as input");
         }
-        let n = values.iter().max().map_or(0, |m| m + 1).max(minlength);
+        let n = values.iter().max().map_or(0, |m| m.saturating_add(1)).max(minlength);
+        if values.is_empty() {
+            return crate::copy::zeros(&[n], DType::I64, this.device());
+        }
+        // The result is allocated first, so that an absurd length is an error and not the end of the process.
+        drop(Tensor::empty_of(&[n], DType::F64, this.device())?);
         let mut counts = vec![0_i64; n as usize];
         let Some(weights) = weights else {
             values.iter().for_each(|v| counts[*v as usize] += 1);

@@ -227,8 +227,8 @@ mod numpy_t {
 mod mt {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         let n = this.dim();
-        ensure!(n >= 2, "tensor.mT is only supported on matrices or batches of matrices. Got {n}-D tensor.");
-        transpose::call(this, -2, -1)
+        ensure!(n != 1, "tensor.mT is only supported on matrices or batches of matrices. Got {n}-D tensor.");
+        if n == 0 { Ok(this.clone()) } else { transpose::call(this, -2, -1) }
     }
 }
 
@@ -238,10 +238,10 @@ mod adjoint {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         let n = this.dim();
         ensure!(
-            n >= 2,
+            n != 1,
             "tensor.adjoint() is only supported on matrices or batches of matrices. Got {n}-D tensor."
         );
-        let swapped = transpose::call(this, -2, -1)?;
+        let swapped = if n == 0 { this.clone() } else { transpose::call(this, -2, -1)? };
         if this.is_complex() { swapped.conj() } else { Ok(swapped) }
     }
 }

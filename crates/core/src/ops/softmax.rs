@@ -4,9 +4,10 @@ use cresset_kernels::softmax as kernels;
 use cresset_macros::op;
 
 use crate::dense::{along, cast, dense, float_type, slice, slice_mut};
-use crate::layout::wrap_dim;
+use crate::layout::{shape, wrap_dim};
 use crate::op::OpDef;
 use crate::storage::access;
+use crate::supported::{floats, require};
 use crate::{DType, Result, Tensor, bail, op_list, with_float};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -50,14 +51,26 @@ fn forward(log: bool, this: &Tensor, dim: i64, half_to_float: bool) -> Result<Te
 
 fn backward(log: bool, grad: &Tensor, output: &Tensor, dim: i64, dtype: DType) -> Result<Tensor> {
     let d = wrap_dim(dim, output.dim())?;
+    let name = if log { "log_softmax_backward" } else { "softmax_backward" };
+    if grad.sizes() != output.sizes() {
+        bail!(
+            "Expected tensor for argument #1 'grad' to have same size as tensor for argument #2 'output'; but {} does not equal {} (while checking arguments for {name})",
+            shape(&grad.sizes()),
+            shape(&output.sizes())
+        );
+    }
+    let lastdim = if d + 1 >= output.dim() { "lastdim_" } else { "" };
+    require(&format!("{name}_{lastdim}kernel_impl"), grad, floats)?;
+    let narrow = grad.dtype() == DType::F32 && dtype == DType::F16;
+    let dtype = if narrow { dtype } else { grad.dtype() };
     let compute = float_type(output.dtype());
     let (g, y) = (dense(grad, compute)?, dense(output, compute)?);
     let result = Tensor::empty_of(&y.sizes(), compute, y.device())?;
-    let (o, g, y, shape) = (result.raw(), g.raw(), y.raw(), along(&y.sizes(), d));
+    let (o, g, y, lines) = (result.raw(), g.raw(), y.raw(), along(&y.sizes(), d));
     access([&o], [&g, &y], |[o], [g, y]| {
         // SAFETY: all are locked and row-major, the output is fresh.
         with_float!(compute, T => unsafe {
-            kernels::softmax_backward::<T>(log, shape, slice(&g), slice(&y), slice_mut(&o));
+            kernels::softmax_backward::<T>(log, lines, slice(&g), slice(&y), slice_mut(&o));
         })
     });
     cast(result, dtype)

@@ -7,6 +7,7 @@ use cresset_macros::op;
 
 use super::power::{before, write};
 use super::{pow_scalar_self, where_self};
+use crate::layout::checked_numel;
 use crate::op::{OpDef, Out};
 use crate::promotion::result_type;
 use crate::{Result, Scalar, Tensor, bail, op_list, pointwise};
@@ -177,11 +178,15 @@ mod mvlgamma {
             bail!("p has to be greater than or equal to 1");
         }
         let this = this.to_dtype(pointwise::float_type(this.dtype()))?;
+        // As in PyTorch, all shifted arguments lie side by side, so that an absurd `p` is an allocation that fails.
+        checked_numel(&[this.numel() as i64, p], this.dtype().size())?;
+        let shifts = Tensor::empty_of(&[p], this.dtype(), this.device())?;
+        drop(shifts);
         let mut sum = this.lgamma()?;
         for j in 1..p {
             sum = sum.add(&this.sub_scalar(0.5 * j as f64)?.lgamma()?)?;
         }
-        sum.add_scalar(0.25 * (p * (p - 1)) as f64 * PI.ln())
+        sum.add_scalar(0.25 * (p as f64) * (p - 1) as f64 * PI.ln())
     }
 }
 

@@ -39,7 +39,7 @@ fn chunk_lengths(this: &Tensor, chunks: i64, dim: i64) -> Result<Vec<i64>> {
     ensure!(this.dim() > 0, "chunk expects at least a 1-dimensional tensor");
     ensure!(chunks > 0, "chunk expects `chunks` to be greater than 0, got: {chunks}");
     let size = this.sizes()[wrap_dim(dim, this.dim())?];
-    let each = (size + chunks - 1) / chunks;
+    let each = size / chunks + i64::from(size % chunks != 0);
     if each == 0 { Ok(vec![0; chunks as usize]) } else { equal_parts(this, each, dim) }
 }
 

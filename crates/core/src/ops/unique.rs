@@ -123,6 +123,9 @@ mod _unique2 {
 
 /// Slices along `dim` as rows, in the order given.
 fn slices(this: &Tensor, dim: i64) -> Result<Tensor> {
+    if this.dim() == 0 {
+        bail!(Index, "Dimension specified as {dim} but tensor has no dimensions");
+    }
     let front = this.detach().movedim(dim, 0)?;
     let n = front.sizes()[0];
     let width = if n == 0 { 0 } else { front.numel() as i64 / n };

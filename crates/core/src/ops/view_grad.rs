@@ -44,7 +44,9 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 /// `src` at the place of a view in zeros of `sizes`.
 fn embed(src: &Tensor, sizes: &[i64], place: impl FnOnce(&Layout) -> Result<Layout>) -> Result<Tensor> {
     let whole = crate::copy::zeros(sizes, src.dtype(), src.device())?;
-    overwrite(whole, src, place)
+    let part = raw::window(&whole, place(&whole.layout())?)?;
+    raw::copy(&part, &src.detach().expand(part.sizes())?)?;
+    Ok(whole)
 }
 
 /// `whole` with the elements of one of its views replaced by `src`.
@@ -122,6 +124,12 @@ mod unfold_backward {
     fn kernel(grad_in: &Tensor, input_sizes: &[i64], dim: i64, size: i64, step: i64) -> Result<Tensor> {
         let whole = crate::copy::zeros(input_sizes, grad_in.dtype(), grad_in.device())?;
         let windows = raw::window(&whole, plan::unfold(&whole.layout(), dim, size, step)?)?;
+        ensure!(
+            windows.sizes() == grad_in.sizes(),
+            "output with shape {:?} doesn't match the broadcast shape {:?}",
+            grad_in.sizes().as_slice(),
+            windows.sizes().as_slice()
+        );
         raw::add_overlapping(&windows, grad_in)?;
         Ok(whole)
     }

@@ -416,7 +416,7 @@ pub(crate) fn equal_parts(this: &Tensor, split_size: i64, dim: i64) -> Result<Ve
         );
         return Ok(vec![0]);
     }
-    let n = ((size + split_size - 1) / split_size).max(1);
+    let n = (size / split_size + i64::from(size % split_size != 0)).max(1);
     Ok((0..n).map(|i| split_size.min(size - i * split_size)).collect())
 }
 

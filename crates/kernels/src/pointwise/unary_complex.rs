@@ -3,7 +3,7 @@
 use super::loops::call1;
 use super::{Unary, Unsupported};
 use crate::dtype::{C32, C64};
-use std::f64::consts::{LN_2, LN_10, PI};
+use std::f64::consts::{FRAC_PI_2, LN_2, LN_10, PI};
 use std::mem::MaybeUninit;
 
 pub(super) fn single(op: Unary, out: &mut [MaybeUninit<C32>], a: &[C32]) -> Result<(), Unsupported> {
@@ -52,13 +52,13 @@ fn function(op: Unary) -> Option<fn(C64) -> C64> {
         Unary::Tan => |z| times_minus_i(tanh(times_i(z))),
         Unary::Asin => |z| z.asin(),
         Unary::Acos => |z| z.acos(),
-        Unary::Atan => |z| z.atan(),
+        Unary::Atan => atan,
         Unary::Sinh => |z| z.sinh(),
         Unary::Cosh => |z| z.cosh(),
         Unary::Tanh => tanh,
         Unary::Asinh => |z| times_minus_i(times_i(z).asin()),
         Unary::Acosh => |z| z.acosh(),
-        Unary::Atanh => |z| times_minus_i(times_i(z).atan()),
+        Unary::Atanh => |z| times_minus_i(atan(times_i(z))),
         Unary::Sigmoid => |z| divide(ONE, ONE + exp(-z)),
         Unary::Sinc => sinc,
         _ => return None,
@@ -101,6 +101,16 @@ fn tanh(z: C64) -> C64 {
     }
     let (t, u) = (z.re.tanh(), z.im.tan());
     divide(C64::new(t, u), C64::new(1.0, t * u))
+}
+
+/// `atan` with the branch that the sign of zero asks for.
+fn atan(z: C64) -> C64 {
+    let (x, y) = (z.re, z.im);
+    if x.abs().max(y.abs()) > 1e150 {
+        return C64::new(FRAC_PI_2.copysign(x), 0_f64.copysign(y));
+    }
+    let real = 0.5 * (2.0 * x).atan2((1.0 - y) * (1.0 + y) - x * x);
+    C64::new(real, 0.25 * (4.0 * y / (x * x + (y - 1.0) * (y - 1.0))).ln_1p())
 }
 
 fn sinc(z: C64) -> C64 {

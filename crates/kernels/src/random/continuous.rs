@@ -67,7 +67,7 @@ fn marsaglia_tsang(engine: &mut Mt19937, d: f64, scale: f64) -> f64 {
         let (x, y) = loop {
             let x = engine.normal();
             let y = 1.0 + c * x;
-            if y > 0.0 {
+            if y > 0.0 || y.is_nan() {
                 break (x, y);
             }
         };

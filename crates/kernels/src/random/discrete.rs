@@ -85,7 +85,9 @@ macro_rules! binomial {
         /// The number of successes in `count` throws of probability `prob`, for elements of this type:
         /// `torch.binomial`.
         pub fn $name(engine: &mut Mt19937, count: $ty, prob: $ty) -> $ty {
-            if count <= 0.0 || prob <= 0.0 {
+            if !count.is_finite() || prob.is_nan() {
+                $ty::NAN
+            } else if count <= 0.0 || prob <= 0.0 {
                 0.0
             } else if prob >= 1.0 {
                 count
