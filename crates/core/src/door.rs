@@ -288,7 +288,11 @@ fn into(op: &'static OpDef, args: &[Value], outs: &[Tensor]) -> Result<Outputs> 
         below(|| run(op, args, Out::Into(outs)))?;
     } else {
         let results = below(|| run(op, args, Out::New))?;
-        for (result, out) in autograd::flat_tensors(&results).iter().zip(outs) {
+        for (i, (result, out)) in autograd::flat_tensors(&results).iter().zip(outs).enumerate() {
+            if i > 0 && result.dtype() == DType::I64 {
+                // Positions, which no cast may spoil.
+                crate::ops::raw::check_out_dtype(out, DType::I64)?;
+            }
             check_castable(result.dtype(), out)?;
             match sparse {
                 true => crate::sparse::store(out, result)?,

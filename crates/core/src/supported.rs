@@ -40,3 +40,8 @@ pub(crate) fn reals(dtype: DType) -> bool {
 pub(crate) fn numbers(dtype: DType) -> bool {
     dtype != DType::Bool
 }
+
+/// All but the half types.
+pub(crate) fn not_half(dtype: DType) -> bool {
+    !matches!(dtype, DType::F16 | DType::BF16)
+}

@@ -8,6 +8,7 @@ use super::unary::largest;
 use super::where_self;
 use crate::layout::Dims;
 use crate::op::{OpDef, Out};
+use crate::supported::{floats, numbers, require};
 use crate::{DType, Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -245,6 +246,7 @@ mod hardshrink {
 #[op("threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor", inplace, out, tags(pointwise))]
 mod threshold {
     fn kernel(this: &Tensor, threshold: Scalar, value: Scalar, out: Out) -> Result<Tensor> {
+        require("threshold_cpu", this, numbers)?;
         if this.dtype().is_integral_or_bool() {
             let low = this.detach().le_scalar(threshold)?;
             return pointwise::select(&low, &Tensor::wrapped(value)?, this, this.dtype(), out);
@@ -318,6 +320,7 @@ mod prelu {
 #[op("_prelu_kernel(Tensor self, Tensor weight) -> Tensor", no_method)]
 mod _prelu_kernel {
     fn kernel(this: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        require("prelu_cpu", this, floats)?;
         let (this, weight) = (this.detach(), weight.detach());
         if !this.is_floating_point() {
             bail!(NotImplemented, "\"prelu_cpu\" not implemented for '{}'", this.dtype().scalar_type());

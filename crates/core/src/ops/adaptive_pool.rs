@@ -191,6 +191,7 @@ mod adaptive_avg_pool2d {
 #[op("_adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor", tags(core), no_method, no_fn)]
 mod _adaptive_avg_pool2d {
     fn kernel(this: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+        require("adaptive_avg_pool2d", this, floats)?;
         average("adaptive_avg_pool2d", this, output_size, 2)
     }
     fn grad_this(g: &Tensor, this: &Tensor) -> Result<Tensor> {
@@ -202,6 +203,7 @@ mod _adaptive_avg_pool2d {
 #[op("_adaptive_avg_pool2d_backward(Tensor grad_output, Tensor self) -> Tensor", no_method, no_fn)]
 mod _adaptive_avg_pool2d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor) -> Result<Tensor> {
+        require("adaptive_avg_pool2d_backward", this, floats)?;
         average_backward(grad_output, this, 2)
     }
     fn grad_this(this: &Meta) -> Result<Tensor> {
@@ -232,6 +234,7 @@ mod adaptive_max_pool2d {
 )]
 mod adaptive_max_pool2d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor, indices: &Tensor) -> Result<Tensor> {
+        require("adaptive_max_pool2d_backward", grad_output, floats)?;
         pooling::max_backward(grad_output, this, indices, 2)
     }
     fn grad_this(this: &Meta) -> Result<Tensor> {
@@ -254,6 +257,7 @@ mod adaptive_avg_pool3d {
 #[op("_adaptive_avg_pool3d(Tensor self, SymInt[3] output_size) -> Tensor", tags(core), no_method, no_fn)]
 mod _adaptive_avg_pool3d {
     fn kernel(this: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+        require("adaptive_avg_pool3d_cpu", this, floats)?;
         average("adaptive_avg_pool3d", this, output_size, 3)
     }
     fn grad_this(g: &Tensor, this: &Tensor) -> Result<Tensor> {
@@ -265,6 +269,7 @@ mod _adaptive_avg_pool3d {
 #[op("_adaptive_avg_pool3d_backward(Tensor grad_output, Tensor self) -> Tensor", no_method, no_fn)]
 mod _adaptive_avg_pool3d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor) -> Result<Tensor> {
+        require("adaptive_avg_pool3d_backward_cpu", this, floats)?;
         average_backward(grad_output, this, 3)
     }
     fn grad_this(this: &Meta) -> Result<Tensor> {
@@ -295,6 +300,7 @@ mod adaptive_max_pool3d {
 )]
 mod adaptive_max_pool3d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor, indices: &Tensor) -> Result<Tensor> {
+        require("adaptive_max_pool3d_backward", grad_output, floats)?;
         pooling::max_backward(grad_output, this, indices, 3)
     }
     fn grad_this(this: &Meta) -> Result<Tensor> {

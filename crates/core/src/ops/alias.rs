@@ -3,6 +3,7 @@
 use cresset_macros::op;
 
 use crate::op::{OpDef, Out};
+use crate::supported::{inexact, require};
 use crate::{Result, Scalar, Tensor, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -264,6 +265,7 @@ mod special_logit {
 #[op("special_round(Tensor self, *, int decimals=0) -> Tensor", out, composite)]
 mod special_round {
     fn kernel(this: &Tensor, decimals: i64) -> Result<Tensor> {
+        require("round_vml_cpu", this, inexact)?;
         if decimals == 0 { this.round() } else { this.round_decimals(decimals) }
     }
 }

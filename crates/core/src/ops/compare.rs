@@ -5,7 +5,7 @@ use cresset_macros::op;
 
 use super::unary::zero_grad;
 use crate::op::{OpDef, Out};
-use crate::{Result, Scalar, Tensor, bail, op_list, pointwise};
+use crate::{DType, Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
     eq,
@@ -261,10 +261,24 @@ mod isnan {
     }
 }
 
+/// An `out` tensor is boolean.
+fn check_bool(out: Out, name: &str) -> Result<()> {
+    match out {
+        Out::Into([t, ..]) if t.dtype() != DType::Bool => {
+            bail!("{name} does not support non-boolean outputs.")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether elements are positive infinity.
 #[op("isposinf(Tensor self) -> Tensor", out, tags(pointwise, keeps_zero), no_grad = "the answers are bool")]
 mod isposinf {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        if this.is_complex() {
+            bail!(Type, "isposinf does not support complex inputs.");
+        }
+        check_bool(out, "isposinf")?;
         pointwise::test(Test::IsPosInf, "isposinf_cpu", this, out)
     }
 }
@@ -273,6 +287,10 @@ mod isposinf {
 #[op("isneginf(Tensor self) -> Tensor", out, tags(pointwise, keeps_zero), no_grad = "the answers are bool")]
 mod isneginf {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        if this.is_complex() {
+            bail!(Type, "isneginf does not support complex inputs.");
+        }
+        check_bool(out, "isneginf")?;
         pointwise::test(Test::IsNegInf, "isneginf_cpu", this, out)
     }
 }
@@ -281,6 +299,7 @@ mod isneginf {
 #[op("signbit(Tensor self) -> Tensor", out, tags(pointwise, keeps_zero), no_grad = "the answers are bool")]
 mod signbit {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        check_bool(out, "signbit")?;
         pointwise::test(Test::Signbit, "signbit_cpu", this, out)
     }
 }

@@ -39,7 +39,7 @@ mod real {
 mod imag {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         if !this.is_complex() {
-            bail!("imag is not implemented for tensors with non-complex dtypes.");
+            bail!(Type, "imag is not implemented for tensors with non-complex dtypes.");
         }
         parts(this, 1)
     }

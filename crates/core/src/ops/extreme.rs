@@ -86,7 +86,9 @@ mod amin {
 )]
 mod aminmax {
     fn kernel(this: &Tensor, dim: Option<i64>, keepdim: bool, out: Out) -> Result<(Tensor, Tensor)> {
-        check_ordered("aminmax", this)?;
+        if this.is_complex() {
+            bail!(Type, "aminmax not implemented for {}", this.dtype().scalar_type());
+        }
         if let Out::Into([min, max]) = out
             && let Some(t) = [min, max].into_iter().find(|t| t.dtype() != this.dtype())
         {
@@ -247,7 +249,10 @@ mod min_dim {
 }
 
 fn position(name: &str, max: bool, this: &Tensor, dim: Option<i64>, keepdim: bool) -> Result<Tensor> {
-    if this.is_complex() || this.dtype() == DType::Bool {
+    if this.is_complex() {
+        bail!(Type, "{name}(): does not support complex input");
+    }
+    if this.dtype() == DType::Bool {
         bail!(NotImplemented, "\"{name}_cpu\" not implemented for '{}'", this.dtype().scalar_type());
     }
     match dim {

@@ -5,6 +5,7 @@ use cresset_macros::op;
 use super::cat;
 use crate::layout::wrap_dim;
 use crate::op::OpDef;
+use crate::supported::{floats, require};
 use crate::{Result, Tensor, bail, ensure, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![glu, glu_backward];
@@ -24,10 +25,8 @@ fn halves(this: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
 #[op("glu(Tensor self, int dim=-1) -> Tensor", out = "out")]
 mod glu {
     fn kernel(this: &Tensor, dim: i64) -> Result<Tensor> {
+        require("glu_cpu", this, floats)?;
         let (first, second) = halves(&this.detach(), dim)?;
-        if !this.is_floating_point() {
-            bail!(NotImplemented, "\"glu_cpu\" not implemented for '{}'", this.dtype().scalar_type());
-        }
         first.mul(&second.sigmoid()?)
     }
     fn grad_this(g: &Tensor, this: &Tensor, dim: i64) -> Result<Tensor> {

@@ -6,6 +6,7 @@ use crate::autograd::Meta;
 use crate::layout::Dims;
 use crate::op::OpDef;
 use crate::storage::access;
+use crate::supported::require;
 use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
 use cresset_kernels::index::{self, Columns};
 use cresset_macros::op;
@@ -196,6 +197,7 @@ mod im2col {
         padding: &[i64],
         stride: &[i64],
     ) -> Result<Tensor> {
+        require("im2col_out_cpu", this, |d| !d.is_integral_or_bool() || d == DType::Bool)?;
         let sizes = this.sizes();
         let (batch, rest) = match sizes.len() {
             4 if !sizes[1..].contains(&0) => (sizes[0], &sizes[1..]),
@@ -245,6 +247,7 @@ mod col2im {
         padding: &[i64],
         stride: &[i64],
     ) -> Result<Tensor> {
+        require("col2im_out_cpu", this, |d| !d.is_integral_or_bool() || d == DType::Bool)?;
         let sizes = this.sizes();
         let size = pair("output_size", output_size, 1)?.map(|n| n as i64);
         let (batch, rows, blocks) = match *sizes.as_slice() {

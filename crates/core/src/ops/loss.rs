@@ -6,7 +6,8 @@ use crate::op::OpDef;
 use crate::ops::nll::{MEAN, NONE};
 use crate::ops::{sum_dim, where_self};
 use crate::reduction::{offset, scale};
-use crate::{Result, Scalar, Tensor, bail, op_list};
+use crate::supported::{floats, require};
+use crate::{Result, Scalar, Tensor, bail, ensure, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
     l1_loss,
@@ -104,6 +105,7 @@ mod binary_cross_entropy_backward {
         weight: Option<&Tensor>,
         reduction: i64,
     ) -> Result<Tensor> {
+        require("binary_cross_entropy_backward", grad_output, floats)?;
         let spread = from_number(1.0, this)?.mul(this)?.clamp_min(1e-12)?;
         let slope = this.sub(target)?.div(&spread)?;
         let slope = weight.map_or_else(|| Ok(slope.clone()), |w| slope.mul(w))?;
@@ -146,6 +148,8 @@ mod binary_cross_entropy_with_logits {
 )]
 mod kl_div {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64, log_target: bool) -> Result<Tensor> {
+        ensure!(!this.is_complex(), "kl_div: Complex inputs not supported.");
+        ensure!(!this.dtype().is_integral_or_bool(), "kl_div: Integral inputs not supported.");
         let loss = if log_target {
             target.exp()?.mul(&target.sub(this)?)?
         } else {

@@ -6,6 +6,8 @@ use cresset_macros::op;
 use super::unary::zero_grad;
 use super::{pow_scalar_self, where_self};
 use crate::op::{OpDef, Out};
+use crate::promotion::result_type;
+use crate::supported::not_implemented;
 use crate::{Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -83,6 +85,9 @@ mod minimum {
 #[op("fmax(Tensor self, Tensor other) -> Tensor", out, tags(pointwise))]
 mod fmax {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        if this.is_complex() || other.is_complex() {
+            bail!(Type, "fmax not implemented for complex tensors.");
+        }
         pointwise::binary(Binary::Fmax, "fmax_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
@@ -97,6 +102,9 @@ mod fmax {
 #[op("fmin(Tensor self, Tensor other) -> Tensor", out, tags(pointwise))]
 mod fmin {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        if this.is_complex() || other.is_complex() {
+            bail!(Type, "fmin not implemented for complex tensors.");
+        }
         pointwise::binary(Binary::Fmin, "fmin_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
@@ -121,10 +129,17 @@ mod hypot {
     }
 }
 
+/// Neither integers nor booleans have a loop.
+fn check_inexact(name: &str, this: &Tensor, other: &Tensor) -> Result<()> {
+    let common = result_type(&[this, other]);
+    if common.is_integral_or_bool() { Err(not_implemented(name, common)) } else { Ok(()) }
+}
+
 /// `log(e^self + e^other)`.
 #[op("logaddexp(Tensor self, Tensor other) -> Tensor", out, tags(pointwise))]
 mod logaddexp {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        check_inexact("logaddexp_cpu", this, other)?;
         pointwise::float_binary(Binary::Logaddexp, "logaddexp_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
@@ -139,6 +154,7 @@ mod logaddexp {
 #[op("logaddexp2(Tensor self, Tensor other) -> Tensor", out, tags(pointwise))]
 mod logaddexp2 {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        check_inexact("logaddexp2_cpu", this, other)?;
         pointwise::float_binary(Binary::Logaddexp2, "logaddexp2_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
@@ -203,6 +219,10 @@ mod copysign_scalar {
 #[op("xlogy.Tensor(Tensor self, Tensor other) -> Tensor", inplace, out = "OutTensor", tags(pointwise))]
 mod xlogy {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        let common = result_type(&[this, other]);
+        if common.is_complex() {
+            return Err(not_implemented("xlogy_cpu", common));
+        }
         pointwise::float_binary(Binary::Xlogy, "xlogy_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {

@@ -8,6 +8,7 @@ use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
 use crate::op::OpDef;
 use crate::reduction::{offset, scale};
 use crate::storage::access_lists;
+use crate::supported::{floats, require};
 use crate::{DType, Result, Tensor, bail, op_list, with_float};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -171,6 +172,7 @@ mod nll_loss_forward {
         reduction: i64,
         ignore_index: i64,
     ) -> Result<(Tensor, Tensor)> {
+        require("nll_loss_out_frame", this, floats)?;
         if this.dim() > 2 {
             bail!("input tensor should be 1D or 2D");
         }
@@ -205,6 +207,7 @@ mod nll_loss_backward {
         ignore_index: i64,
         total_weight: &Tensor,
     ) -> Result<Tensor> {
+        require("nll_loss_backward_out_frame", this, floats)?;
         backward(grad_output, this, target, weight, reduction, ignore_index, total_weight)
     }
     fn grad_this(this: &Meta) -> Result<Tensor> {
@@ -255,6 +258,7 @@ mod nll_loss2d_forward {
         reduction: i64,
         ignore_index: i64,
     ) -> Result<(Tensor, Tensor)> {
+        require("nll_loss2d_forward_out_frame", this, floats)?;
         if this.dim() != 4 {
             bail!(
                 "only batches of spatial inputs supported (4D tensors), but got input of dimension: {}",
@@ -292,6 +296,7 @@ mod nll_loss2d_backward {
         ignore_index: i64,
         total_weight: &Tensor,
     ) -> Result<Tensor> {
+        require("nll_loss2d_backward_out_frame", this, floats)?;
         backward(grad_output, this, target, weight, reduction, ignore_index, total_weight)
     }
     fn grad_this(this: &Meta) -> Result<Tensor> {

@@ -5,6 +5,7 @@ use super::*;
 use crate::autograd::Meta;
 use crate::layout::{Dims, Layout};
 use crate::op::OpDef;
+use crate::supported::{inexact, numbers, require};
 use crate::{Result, Scalar, Tensor, bail, ensure, op_list};
 use cresset_kernels::index::Combine;
 use cresset_macros::op;
@@ -314,6 +315,7 @@ fn fold_back(border: Border, grad: &Tensor, sizes: &[i64], pad: &[i64], spatial:
 #[op("reflection_pad1d(Tensor self, SymInt[2] padding) -> Tensor", out = "out")]
 mod reflection_pad1d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        require("reflection_pad1d", this, numbers)?;
         extend(Border::Reflect, this, padding, 1)
     }
     fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
@@ -325,6 +327,7 @@ mod reflection_pad1d {
 #[op("reflection_pad1d_backward(Tensor grad_output, Tensor self, SymInt[2] padding) -> Tensor", no_method)]
 mod reflection_pad1d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        require("reflection_pad1d_backward", grad_output, inexact)?;
         fold_back(Border::Reflect, grad_output, &this.sizes(), padding, 1)
     }
     fn grad_grad_output(g: &Tensor, padding: &[i64]) -> Result<Tensor> {
@@ -339,6 +342,7 @@ mod reflection_pad1d_backward {
 #[op("reflection_pad2d(Tensor self, SymInt[4] padding) -> Tensor", out = "out")]
 mod reflection_pad2d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        require("reflection_pad2d", this, numbers)?;
         extend(Border::Reflect, this, padding, 2)
     }
     fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
@@ -350,6 +354,7 @@ mod reflection_pad2d {
 #[op("reflection_pad2d_backward(Tensor grad_output, Tensor self, SymInt[4] padding) -> Tensor", no_method)]
 mod reflection_pad2d_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        require("reflection_pad2d_backward", grad_output, inexact)?;
         fold_back(Border::Reflect, grad_output, &this.sizes(), padding, 2)
     }
     fn grad_grad_output(g: &Tensor, padding: &[i64]) -> Result<Tensor> {
@@ -389,6 +394,7 @@ mod reflection_pad3d_backward {
 #[op("replication_pad1d(Tensor self, SymInt[2] padding) -> Tensor", out = "out")]
 mod replication_pad1d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        require("replication_pad1d", this, numbers)?;
         extend(Border::Replicate, this, padding, 1)
     }
     fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {
@@ -414,6 +420,7 @@ mod replication_pad1d_backward {
 #[op("replication_pad2d(Tensor self, SymInt[4] padding) -> Tensor", out = "out")]
 mod replication_pad2d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
+        require("replication_pad2d", this, numbers)?;
         extend(Border::Replicate, this, padding, 2)
     }
     fn grad_this(g: &Tensor, this: &Tensor, padding: &[i64]) -> Result<Tensor> {

@@ -6,6 +6,7 @@ use cresset_macros::op;
 use crate::autograd::Meta;
 use crate::op::OpDef;
 use crate::pooling::{self, Sizes, windows};
+use crate::supported::{floats, not_half, reals, require};
 use crate::{Result, Tensor, bail, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -39,6 +40,7 @@ mod max_pool1d {
         dilation: &[i64],
         ceil_mode: bool,
     ) -> Result<Tensor> {
+        require("max_pool1d_impl", this, floats)?;
         check_max_pool1d(this, kernel_size, stride, padding, dilation, ceil_mode)?;
         Ok(max_pool1d_with_indices::call(this, kernel_size, stride, padding, dilation, ceil_mode)?.0)
     }
@@ -199,6 +201,7 @@ mod max_pool2d_with_indices {
         dilation: &[i64],
         ceil_mode: bool,
     ) -> Result<(Tensor, Tensor)> {
+        require("max_pool2d", this, reals)?;
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation, ceil: ceil_mode };
         let (windows, result) = windows("max_pool2d", this, 2, sizes)?;
         pooling::max(this, &windows, &result)
@@ -243,6 +246,7 @@ mod max_pool2d_with_indices_backward {
         ceil_mode: bool,
         indices: &Tensor,
     ) -> Result<Tensor> {
+        require("max_pool2d_backward", grad_output, floats)?;
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation, ceil: ceil_mode };
         windows("max_pool2d", this, 2, sizes)?;
         pooling::max_backward(grad_output, this, indices, 2)
@@ -370,6 +374,7 @@ mod max_pool3d_with_indices {
         dilation: &[i64],
         ceil_mode: bool,
     ) -> Result<(Tensor, Tensor)> {
+        require("max_pool3d", this, reals)?;
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation, ceil: ceil_mode };
         let (windows, result) = windows("max_pool3d_with_indices", this, 3, sizes)?;
         pooling::max(this, &windows, &result)
@@ -414,6 +419,7 @@ mod max_pool3d_with_indices_backward {
         ceil_mode: bool,
         indices: &Tensor,
     ) -> Result<Tensor> {
+        require("max_pool3d_backward", grad_output, floats)?;
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation, ceil: ceil_mode };
         windows("max_pool3d_with_indices", this, 3, sizes)?;
         pooling::max_backward(grad_output, this, indices, 3)
@@ -442,6 +448,7 @@ mod avg_pool3d {
         count_include_pad: bool,
         divisor_override: Option<i64>,
     ) -> Result<Tensor> {
+        require("avg_pool3d_out_frame", this, not_half)?;
         let how = counted(count_include_pad, divisor_override)?;
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation: &[1], ceil: ceil_mode };
         let (windows, result) = windows("avg_pool3d", this, 3, sizes)?;
@@ -486,6 +493,7 @@ mod avg_pool3d_backward {
         count_include_pad: bool,
         divisor_override: Option<i64>,
     ) -> Result<Tensor> {
+        require("avg_pool3d_backward_out_frame", this, not_half)?;
         let how = counted(count_include_pad, divisor_override)?;
         let sizes = Sizes { kernel: kernel_size, stride, padding, dilation: &[1], ceil: ceil_mode };
         let (windows, result) = windows("avg_pool3d", this, 3, sizes)?;

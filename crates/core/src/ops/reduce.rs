@@ -7,6 +7,7 @@ use crate::autograd::Meta;
 use crate::layout::wrap_dim;
 use crate::op::{OpDef, Out};
 use crate::reduction::{self, given_dtype, reduce, scale, spread, sum_dtype};
+use crate::supported::{numbers, require};
 use crate::{DType, Result, Tensor, bail, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -192,7 +193,7 @@ mod nansum {
         out: Out,
     ) -> Result<Tensor> {
         if this.is_complex() {
-            bail!("nansum does not support complex inputs");
+            bail!(NotImplemented, "nansum on CPU does not support complex inputs");
         }
         reduce(Reduce::NanSum, this, dim, keepdim, sum_dtype(this, dtype, &out), out)
     }
@@ -212,6 +213,7 @@ mod nanmean {
     fn kernel(this: &Tensor, dim: Option<&[i64]>, keepdim: bool, dtype: Option<DType>) -> Result<Tensor> {
         if this.dtype().is_integral_or_bool() {
             bail!(
+                NotImplemented,
                 "nanmean(): expected input to have floating point or complex dtype but got {}",
                 this.dtype().scalar_type()
             );
@@ -256,6 +258,10 @@ fn truth_dtype(this: &Tensor, out: &Out) -> DType {
 /// Reduces no dimension if the list is empty but given.
 fn truth(op: Reduce, this: &Tensor, dim: Option<&[i64]>, keepdim: bool, out: Out) -> Result<Tensor> {
     let dtype = truth_dtype(this, &out);
+    if !matches!(dtype, DType::Bool | DType::U8) {
+        let name = if op == Reduce::Any { "any" } else { "all" };
+        bail!("{name} only supports bool tensor for result, got: {}", dtype.scalar_type());
+    }
     if dim.is_some_and(<[i64]>::is_empty) && this.dim() > 0 {
         let one = this.unsqueeze(0)?;
         return reduce(op, &one, Some(&[0]), false, dtype, out);
@@ -338,6 +344,7 @@ mod all_dims {
 #[op("trace(Tensor self) -> Tensor", composite)]
 mod trace {
     fn kernel(this: &Tensor) -> Result<Tensor> {
+        require("trace", this, numbers)?;
         if this.dim() != 2 {
             bail!("trace: expected a matrix, but got tensor with dim {}", this.dim());
         }

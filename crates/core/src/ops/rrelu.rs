@@ -8,6 +8,7 @@ use crate::copy;
 use crate::layout::Layout;
 use crate::op::OpDef;
 use crate::random::{Generator, default_generator};
+use crate::supported::require;
 use crate::{DType, Result, Scalar, Tensor, bail, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![rrelu, rrelu_with_noise, rrelu_with_noise_backward];
@@ -49,6 +50,7 @@ mod rrelu_with_noise {
         training: bool,
         generator: Option<&Generator>,
     ) -> Result<Tensor> {
+        require("rrelu_with_noise_out_cpu", this, |d| d.is_floating_point() && d != DType::F16)?;
         if !training {
             return leaky_relu_with(&this.detach(), |o| o.negative_slope(mean(lower, upper)));
         }

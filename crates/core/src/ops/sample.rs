@@ -7,6 +7,7 @@ use cresset_macros::op;
 use crate::draw::{self, parameters, with_real};
 use crate::op::{OpDef, Out};
 use crate::random::Generator;
+use crate::supported::{require, wide_floats};
 use crate::{DType, Result, Tensor, copy, ensure, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -87,6 +88,7 @@ mod poisson {
 )]
 mod binomial {
     fn kernel(count: &Tensor, prob: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
+        require("binomial_cpu", count, wide_floats)?;
         for (name, t) in [("count", count), ("prob", prob)] {
             ensure!(
                 t.is_floating_point(),
@@ -122,6 +124,7 @@ mod binomial {
 #[op("_standard_gamma(Tensor self, Generator? generator=None) -> Tensor", tags(random), no_method)]
 mod standard_gamma {
     fn kernel(this: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
+        require("gamma_cpu", this, wide_floats)?;
         let dense = copy::contiguous_copy(this)?;
         let shapes = parameters(&dense, "gamma_cpu")?;
         let mut engine = engine(generator);
@@ -146,6 +149,7 @@ mod standard_gamma {
 )]
 mod standard_gamma_grad {
     fn kernel(this: &Tensor, output: &Tensor) -> Result<Tensor> {
+        require("_standard_gamma_grad_cpu", this, wide_floats)?;
         let sizes = crate::layout::broadcast_shapes(&this.sizes(), &output.sizes())?;
         let t = Tensor::empty_of(&sizes, this.dtype(), this.device())?;
         let along = |other: &Tensor| -> Result<Vec<f64>> {
@@ -173,6 +177,7 @@ fn smallest_normal(dtype: DType) -> f64 {
 )]
 mod sample_dirichlet {
     fn kernel(this: &Tensor, generator: Option<&Generator>) -> Result<Tensor> {
+        require("dirichlet", this, wide_floats)?;
         let dense = copy::contiguous_copy(this)?;
         let shapes = parameters(&dense, "dirichlet")?;
         let mut engine = engine(generator);

@@ -10,6 +10,7 @@ use crate::ops::unique::{integers, refuse_meta};
 use crate::pooling::ordered_type;
 use crate::promotion::result_type;
 use crate::storage::{access, access_lists};
+use crate::supported::require;
 use crate::{DType, Device, Result, Scalar, Tensor, bail, op_list, with_float};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -189,7 +190,11 @@ mod bucketize_scalar {
 
 /// Whether each of `elements` occurs in `tests`.
 fn members(elements: &Tensor, tests: &Tensor, invert: bool) -> Result<Tensor> {
-    let compute = ordered_type(result_type(&[elements, tests]));
+    let common = result_type(&[elements, tests]);
+    if common == DType::Bool || common.is_complex() {
+        bail!("Unsupported input type encountered for isin(): {}", common.scalar_type());
+    }
+    let compute = ordered_type(common);
     let (e, t) = (dense(elements, compute)?, dense(tests, compute)?);
     let result = Tensor::empty_of(&e.sizes(), DType::Bool, common_device(&e, &t))?;
     let (o, e, t) = (result.raw(), e.raw(), t.raw());
@@ -320,6 +325,7 @@ fn count_into<T: cresset_kernels::math::Real>(low: T, high: T, x: &[T], bins: &m
 )]
 mod bincount {
     fn kernel(this: &Tensor, weights: Option<&Tensor>, minlength: i64) -> Result<Tensor> {
+        require("bincount_cpu", this, |d| d.is_integral_or_bool() && d != DType::Bool)?;
         refuse_meta("bincount", this)?;
         if minlength < 0 {
             bail!("minlength should be >= 0");

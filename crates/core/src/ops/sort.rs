@@ -8,6 +8,7 @@ use crate::layout::wrap_dim;
 use crate::op::OpDef;
 use crate::reduction::{place, share};
 use crate::storage::access;
+use crate::supported::{numbers, require};
 use crate::{DType, Result, Tensor, bail, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -36,7 +37,11 @@ struct Lines {
 impl Lines {
     fn new(name: &str, this: &Tensor, dim: i64) -> Result<Lines> {
         if this.is_complex() {
-            bail!(NotImplemented, "\"{name}\" not implemented for '{}'", this.dtype().scalar_type());
+            match name {
+                "sort" => bail!(Type, " Sort does not support complex dtypes on CPU"),
+                "topk_out" => bail!(Type, " topk does not support complex dtypes on CPU"),
+                _ => bail!(NotImplemented, "\"{name}\" not implemented for '{}'", this.dtype().scalar_type()),
+            }
         }
         let dim = wrap_dim(dim, this.dim())?;
         if this.dim() == 0 {
@@ -150,6 +155,9 @@ mod msort {
 )]
 mod topk {
     fn kernel(this: &Tensor, k: i64, dim: i64, largest: bool, sorted: bool) -> Result<(Tensor, Tensor)> {
+        if this.dtype() == DType::Bool {
+            bail!("topk does not support bool dtypes on CPU");
+        }
         // The order is unspecified unless `sorted`; sorted is one such order.
         let _ = sorted;
         let lines = Lines::new("topk_out", this, dim)?;
@@ -192,6 +200,7 @@ fn reduced(found: (Tensor, Tensor), this: &Tensor, dim: usize, keepdim: bool) ->
 )]
 mod kthvalue {
     fn kernel(this: &Tensor, k: i64, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+        require("kthvalue_cpu", this, numbers)?;
         let d = wrap_dim(dim, this.dim())?;
         let n = this.sizes().get(d).copied().unwrap_or(1);
         if this.numel() == 0 && n == 0 {
@@ -220,6 +229,7 @@ fn median_of_all(which: Select, this: &Tensor) -> Result<Tensor> {
 #[op("median(Tensor self) -> Tensor")]
 mod median {
     fn kernel(this: &Tensor) -> Result<Tensor> {
+        require("median_cpu", this, numbers)?;
         median_of_all(Select::Median, this)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
@@ -234,6 +244,7 @@ mod median {
 )]
 mod median_dim {
     fn kernel(this: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+        require("median_out", this, numbers)?;
         selected("median", Select::Median, this, dim, keepdim)
     }
     fn grad_this(g: &Tensor, this: &Meta, dim: i64, keepdim: bool, out1: &Tensor) -> Result<Tensor> {
@@ -245,6 +256,7 @@ mod median_dim {
 #[op("nanmedian(Tensor self) -> Tensor")]
 mod nanmedian {
     fn kernel(this: &Tensor) -> Result<Tensor> {
+        require("median_cpu", this, numbers)?;
         median_of_all(Select::NanMedian, this)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
@@ -259,6 +271,7 @@ mod nanmedian {
 )]
 mod nanmedian_dim {
     fn kernel(this: &Tensor, dim: i64, keepdim: bool) -> Result<(Tensor, Tensor)> {
+        require("median_out", this, numbers)?;
         selected("nanmedian", Select::NanMedian, this, dim, keepdim)
     }
     fn grad_this(g: &Tensor, this: &Meta, dim: i64, keepdim: bool, out1: &Tensor) -> Result<Tensor> {

@@ -10,7 +10,8 @@ use super::{pow_scalar_self, where_self};
 use crate::layout::checked_numel;
 use crate::op::{OpDef, Out};
 use crate::promotion::result_type;
-use crate::{Result, Scalar, Tensor, bail, op_list, pointwise};
+use crate::supported::{not_half, not_implemented, require};
+use crate::{DType, Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
     i0,
@@ -89,6 +90,7 @@ mod special_i1e {
 #[op("special_erfcx(Tensor self) -> Tensor", out, tags(pointwise))]
 mod special_erfcx {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        require("erfcx_cpu", this, not_half)?;
         pointwise::float_map1("erfcx", this, out, special::erfcx)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
@@ -108,6 +110,7 @@ mod special_ndtr {
 #[op("special_ndtri(Tensor self) -> Tensor", out, tags(pointwise))]
 mod special_ndtri {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        require("ndtri_cpu", this, not_half)?;
         pointwise::float_map1("ndtri", this, out, special::ndtri)
     }
     fn grad_this(g: &Tensor, out: &Tensor) -> Result<Tensor> {
@@ -119,6 +122,7 @@ mod special_ndtri {
 #[op("special_log_ndtr(Tensor self) -> Tensor", out, tags(pointwise))]
 mod special_log_ndtr {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        require("log_ndtr_cpu", this, not_half)?;
         pointwise::float_map1("log_ndtr", this, out, special::log_ndtr)
     }
     fn grad_this(g: &Tensor, this: &Tensor) -> Result<Tensor> {
@@ -174,6 +178,9 @@ mod special_polygamma {
 #[op("mvlgamma(Tensor self, int p) -> Tensor", inplace, out, composite)]
 mod mvlgamma {
     fn kernel(this: &Tensor, p: i64) -> Result<Tensor> {
+        if this.dtype() == DType::Bool {
+            bail!("The input tensor may not be a boolean tensor.");
+        }
         if p < 1 {
             bail!("p has to be greater than or equal to 1");
         }
@@ -272,6 +279,10 @@ mod special_i0 {
 #[op("special_zeta(Tensor self, Tensor other) -> Tensor", out, tags(pointwise))]
 mod special_zeta {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
+        let common = result_type(&[this, other]);
+        if !not_half(common) {
+            return Err(not_implemented("zeta_cpu", common));
+        }
         pointwise::float_map2("zeta", this, other, out, special::zeta)
     }
     fn grad_this(g: &Tensor) -> Result<Tensor> {

@@ -7,6 +7,7 @@ use super::binary::conj;
 use crate::copy::number;
 use crate::op::{OpDef, Out};
 use crate::promotion::{Promotion, result_type};
+use crate::supported::{inexact, require};
 use crate::{DType, Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -190,6 +191,7 @@ mod addcdiv {
 #[op("lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor", inplace, out, tags(pointwise))]
 mod lerp {
     pub(super) fn kernel(this: &Tensor, end: &Tensor, weight: &Tensor, out: Out) -> Result<Tensor> {
+        require("lerp_kernel_tensor", this, inexact)?;
         check_lerp(this, end, "end")?;
         if !weight.is_wrapped_number() {
             check_lerp(this, weight, "weight")?;
@@ -211,6 +213,7 @@ mod lerp {
 #[op("lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", inplace, out, tags(pointwise))]
 mod lerp_scalar {
     fn kernel(this: &Tensor, end: &Tensor, weight: Scalar, out: Out) -> Result<Tensor> {
+        require("lerp_kernel_scalar", this, inexact)?;
         lerp::kernel(this, end, &Tensor::wrapped(weight)?, out)
     }
     fn grad_this(g: &Tensor, weight: Scalar) -> Result<Tensor> {

@@ -7,7 +7,7 @@ use cresset_macros::op;
 
 use super::{logit_backward, polygamma, sigmoid_backward, tanh_backward, where_self};
 use crate::op::{OpDef, Out};
-use crate::{Result, Scalar, Tensor, op_list, pointwise};
+use crate::{Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
     exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, asinh,
@@ -319,6 +319,9 @@ mod digamma {
 #[op("deg2rad(Tensor self) -> Tensor", inplace, out, tags(pointwise, keeps_zero))]
 mod deg2rad {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        if this.is_complex() {
+            bail!("deg2rad is not supported for complex tensors.");
+        }
         pointwise::float_binary(
             Binary::Mul,
             "mul_cpu",
@@ -336,6 +339,9 @@ mod deg2rad {
 #[op("rad2deg(Tensor self) -> Tensor", inplace, out, tags(pointwise, keeps_zero))]
 mod rad2deg {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        if this.is_complex() {
+            bail!("rad2deg is not supported for complex tensors.");
+        }
         pointwise::float_binary(
             Binary::Mul,
             "mul_cpu",

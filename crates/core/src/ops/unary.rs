@@ -5,6 +5,7 @@ use cresset_macros::op;
 
 use super::where_self;
 use crate::op::{OpDef, Out};
+use crate::supported::{numbers, require};
 use crate::{DType, Result, Scalar, Tensor, bail, copy, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -30,6 +31,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 #[op("abs(Tensor self) -> Tensor", inplace, out, tags(pointwise, core, keeps_zero), onnx = "Abs")]
 mod abs {
     fn kernel(this: &Tensor, out: Out) -> Result<Tensor> {
+        require("abs_cpu", this, numbers)?;
         pointwise::real_unary(Unary::Abs, "abs_cpu", this, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor) -> Result<Tensor> {
@@ -213,7 +215,7 @@ mod square {
 mod positive {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         if this.dtype() == DType::Bool {
-            bail!("The `+` operator, on a bool tensor is not supported.");
+            bail!(NotImplemented, "The `+` operator, on a bool tensor is not supported.");
         }
         Ok(this.clone())
     }

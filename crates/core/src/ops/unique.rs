@@ -8,6 +8,7 @@ use crate::dense::{dense, slice};
 use crate::op::OpDef;
 use crate::pooling::ordered_type;
 use crate::storage::access;
+use crate::supported::require;
 use crate::{DType, Device, Result, Tensor, bail, op_list};
 
 pub(crate) static OPS: &[&OpDef] =
@@ -186,6 +187,7 @@ mod unique_consecutive {
         return_counts: bool,
         dim: Option<i64>,
     ) -> Result<(Tensor, Tensor, Tensor)> {
+        require("unique_dim", this, |d| !d.is_complex())?;
         let (values, inverse, counts) = match dim {
             Some(dim) => return unique_slices(this, dim, false),
             None => {
@@ -214,6 +216,7 @@ mod unique_dim {
         return_inverse: bool,
         return_counts: bool,
     ) -> Result<(Tensor, Tensor, Tensor)> {
+        require("unique_dim", this, |d| !d.is_complex())?;
         let _ = (sorted, return_inverse, return_counts);
         unique_slices(this, dim, true)
     }
@@ -232,6 +235,7 @@ mod unique_dim_consecutive {
         return_inverse: bool,
         return_counts: bool,
     ) -> Result<(Tensor, Tensor, Tensor)> {
+        require("unique_dim", this, |d| !d.is_complex())?;
         let _ = (return_inverse, return_counts);
         unique_slices(this, dim, false)
     }

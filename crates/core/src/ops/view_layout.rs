@@ -187,7 +187,7 @@ pub(crate) fn slice(
     end: Option<i64>,
     step: i64,
 ) -> Result<Layout> {
-    ensure!(layout.dim() > 0, "slice() cannot be applied to a 0-dim tensor.");
+    ensure!(layout.dim() > 0, Index, "slice() cannot be applied to a 0-dim tensor.");
     let d = wrap_dim(dim, layout.dim())?;
     ensure!(step > 0, "slice step must be positive");
     let (start, end) = slice_bounds(layout.sizes[d], start, end);
