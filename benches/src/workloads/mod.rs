@@ -1,18 +1,22 @@
 //! The workloads, by area.
 
 mod conv;
+mod gpt;
 mod model;
 mod nn;
 mod op;
+mod resnet;
 
 use cresset_core::random::manual_seed;
 use cresset_core::{Result, Tensor, bail, ops};
 
 use crate::measure::Workload;
 
-/// All workloads, in the order of the Python suite.
+/// All workloads.
 pub fn all() -> Vec<Workload> {
-    [op::workloads(), conv::workloads(), nn::workloads(), model::workloads()].into_iter().flatten().collect()
+    let areas =
+        [op::workloads, conv::workloads, nn::workloads, model::workloads, resnet::workloads, gpt::workloads];
+    areas.iter().flat_map(|area| area()).collect()
 }
 
 /// Standard normals from a seed of their own.

@@ -176,7 +176,7 @@ fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
 
 fn max_pool<const D: usize>(a: &Arguments<'_>) -> nn::MaxPool<D> {
     nn::MaxPool::with(a.ints("kernel_size", 0), |o| {
-        let o = o.stride(a.opt_ints("stride")).padding(a.ints("padding", 0));
+        let o = o.stride(a.opt_ints("stride").as_deref()).padding(a.ints("padding", 0));
         o.dilation(a.ints("dilation", 1)).ceil_mode(a.flag("ceil_mode", false))
     })
 }
@@ -184,7 +184,7 @@ fn max_pool<const D: usize>(a: &Arguments<'_>) -> nn::MaxPool<D> {
 fn avg_pool<const D: usize>(a: &Arguments<'_>) -> nn::AvgPool<D> {
     nn::AvgPool::with(a.ints("kernel_size", 0), |o| {
         let o = o
-            .stride(a.opt_ints("stride"))
+            .stride(a.opt_ints("stride").as_deref())
             .padding(a.ints("padding", 0))
             .ceil_mode(a.flag("ceil_mode", false));
         o.count_include_pad(a.flag("count_include_pad", true)).divisor_override(a.opt_int("divisor_override"))

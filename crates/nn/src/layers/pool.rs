@@ -1,5 +1,6 @@
 //! Pooling over windows: the largest element ([`MaxPool`]) or the mean ([`AvgPool`]), over one to three dimensions.
 
+use cresset_core::value::OptIntList;
 use cresset_core::{IntList, Result, Tensor, bail, ops};
 
 use crate::module::{Forward, Module, boolean, int_or_tuple, tuple};
@@ -9,7 +10,7 @@ options! {
     /// Optional settings of [`MaxPool`].
     MaxPoolOptions {
         /// Step of the window (default: its size).
-        stride: Option<IntList> = None,
+        stride: OptIntList = None.into(),
         /// How far windows reach over the ends (default: 0).
         padding: IntList = 0.into(),
         /// Distance of the window's elements (default: 1).
@@ -57,7 +58,7 @@ impl<const D: usize> MaxPool<D> {
         options: impl FnOnce(MaxPoolOptions) -> MaxPoolOptions,
     ) -> Self {
         let (o, kernel_size) = (options(MaxPoolOptions::default()), kernel_size.into());
-        let stride = o.stride.unwrap_or_else(|| kernel_size.clone());
+        let stride = o.stride.as_deref().map_or_else(|| kernel_size.clone(), IntList::from);
         MaxPool { kernel_size, stride, padding: o.padding, dilation: o.dilation, ceil_mode: o.ceil_mode }
     }
 
@@ -117,7 +118,7 @@ options! {
     /// Optional settings of [`AvgPool`].
     AvgPoolOptions {
         /// Step of the window (default: its size).
-        stride: Option<IntList> = None,
+        stride: OptIntList = None.into(),
         /// How far windows reach over the ends (default: 0).
         padding: IntList = 0.into(),
         /// Whether an incomplete window at the far end counts (default: no).
@@ -163,8 +164,8 @@ impl<const D: usize> AvgPool<D> {
         AvgPool { kernel_size: kernel_size.into(), options: options(AvgPoolOptions::default()) }
     }
 
-    fn stride(&self) -> &IntList {
-        self.options.stride.as_ref().unwrap_or(&self.kernel_size)
+    fn stride(&self) -> &[i64] {
+        self.options.stride.as_deref().unwrap_or(&self.kernel_size)
     }
 
     fn text(&self) -> String {
@@ -181,7 +182,7 @@ impl<const D: usize> Forward for AvgPool<D> {
         macro_rules! run {
             ($with:ident $(, $divisor:ident)?) => {
                 ops::$with(input, &self.kernel_size[..], |f| {
-                    f.stride(&self.stride()[..])
+                    f.stride(self.stride())
                         .padding(&o.padding[..])
                         .ceil_mode(o.ceil_mode)
                         .count_include_pad(o.count_include_pad)
