@@ -318,6 +318,9 @@ pub(crate) fn float_map2(
     })
 }
 
+type Map1<T> = fn(T) -> T;
+type Map2<T> = fn(T, T) -> T;
+
 /// Applies a rare function of one real tensor, given in both precisions, that makes integers floating point.
 ///
 /// # Errors
@@ -326,13 +329,14 @@ pub(crate) fn real_map1(
     name: &str,
     a: &Tensor,
     out: Out,
-    (single, double): (fn(f32) -> f32, fn(f64) -> f64),
+    (single, double): (Map1<f32>, Map1<f64>),
 ) -> Result<Tensor> {
     let dtype = float_type(a.dtype());
     launch(name, out, (dtype, dtype), [a], |sizes, o, [x]| {
-        // SAFETY: as in `unary_as`.
         match dtype {
+            // SAFETY: as in `unary_as`.
             DType::F32 => unsafe { kernels::map1(sizes, o, x, single) },
+            // SAFETY: as in `unary_as`.
             DType::F64 => unsafe { kernels::map1(sizes, o, x, double) },
             _ => return Err(Unsupported),
         }
@@ -349,13 +353,14 @@ pub(crate) fn real_map2(
     a: &Tensor,
     b: &Tensor,
     out: Out,
-    (single, double): (fn(f32, f32) -> f32, fn(f64, f64) -> f64),
+    (single, double): (Map2<f32>, Map2<f64>),
 ) -> Result<Tensor> {
     let dtype = float_type(result_type(&[a, b]));
     launch(name, out, (dtype, dtype), [a, b], |sizes, o, [x, y]| {
-        // SAFETY: as in `unary_as`.
         match dtype {
+            // SAFETY: as in `unary_as`.
             DType::F32 => unsafe { kernels::map2(sizes, o, x, y, single) },
+            // SAFETY: as in `unary_as`.
             DType::F64 => unsafe { kernels::map2(sizes, o, x, y, double) },
             _ => return Err(Unsupported),
         }

@@ -9,6 +9,7 @@ pub mod cast;
 pub mod conv;
 pub mod copy;
 pub mod dtype;
+pub mod fft;
 pub mod gemm;
 pub mod index;
 pub mod isa;

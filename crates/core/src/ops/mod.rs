@@ -26,6 +26,7 @@ mod einsum;
 mod embeddings;
 mod extreme;
 mod foreach;
+mod fft;
 mod gated;
 mod group_norm;
 mod image;
@@ -67,6 +68,7 @@ mod sort;
 mod sparse;
 mod sparse_product;
 mod special;
+mod spectral;
 mod splitting;
 mod ternary;
 mod transcendental;
@@ -102,6 +104,7 @@ pub use dropout::*;
 pub use einsum::*;
 pub use embeddings::*;
 pub use extreme::*;
+pub use fft::*;
 pub use gated::*;
 pub use group_norm::*;
 pub use image::*;
@@ -142,6 +145,7 @@ pub use sort::*;
 pub use sparse::*;
 pub use sparse_product::*;
 pub use special::*;
+pub use spectral::*;
 pub use splitting::*;
 pub use ternary::*;
 pub use transcendental::*;
@@ -180,6 +184,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     einsum::OPS,
     embeddings::OPS,
     extreme::OPS,
+    fft::OPS,
     gated::OPS,
     foreach::OTHERS,
     foreach::PAIRS,
@@ -223,6 +228,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     sparse::OPS,
     sparse_product::OPS,
     special::OPS,
+    spectral::OPS,
     splitting::OPS,
     ternary::OPS,
     transcendental::OPS,
