@@ -12,6 +12,7 @@ mod single;
 pub mod special;
 
 use crate::cast::Target;
+use std::f64::consts::FRAC_1_SQRT_2;
 
 /// A type whose arithmetic loops compute in: `f32` or `f64`.
 #[allow(missing_docs)] // one-line mathematics, named as in `std`
@@ -78,6 +79,18 @@ pub trait Real:
     #[inline(always)]
     fn sigmoid(self) -> Self {
         Self::ONE / (Self::ONE + (-self).exp())
+    }
+
+    /// As [`Real::sigmoid`], exact to the last place or two of 1 instead of its own.
+    #[inline(always)]
+    fn gate(self) -> Self {
+        self.sigmoid()
+    }
+
+    /// Distribution function of the normal distribution, exact to the last place or two of 1.
+    #[inline(always)]
+    fn normal_cdf(self) -> Self {
+        Self::real(0.5) * (Self::ONE + (self * Self::real(FRAC_1_SQRT_2)).erf())
     }
 
     /// The larger one, or NaN if one is NaN.

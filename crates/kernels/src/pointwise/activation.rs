@@ -172,8 +172,8 @@ fn forward<T: Real>(op: Activation, out: &mut [MaybeUninit<T>], a: &[T]) {
     }
     match op {
         Activation::Relu => each!(|x| if x < T::ZERO { T::ZERO } else { x }),
-        Activation::Gelu => each!(|x| x * normal_cdf(x)),
-        Activation::GeluTanh => each!(|x| T::real(0.5) * x * (T::ONE + gelu_inner(x).tanh())),
+        Activation::Gelu => each!(|x| x * x.normal_cdf()),
+        Activation::GeluTanh => each!(|x| x * gelu_gate(x)),
         Activation::Silu => each!(|x| x / (T::ONE + (-x).exp())),
         Activation::Mish => each!(|x| x * x.exp().log1p().tanh()),
         Activation::Elu { negative, positive, input } => each!(n = negative, p = positive, i = input; |x| {
@@ -211,7 +211,7 @@ fn backward<T: Real>(op: ActivationGrad, out: &mut [MaybeUninit<T>], g: &[T], a:
     match op {
         ActivationGrad::Tanh => each!(|g, y| g * (T::ONE - y * y)),
         ActivationGrad::Sigmoid => each!(|g, y| g * (T::ONE - y) * y),
-        ActivationGrad::Gelu => each!(|g, x| g * (normal_cdf(x) + x * normal_density(x))),
+        ActivationGrad::Gelu => each!(|g, x| g * (x.normal_cdf() + x * normal_density(x))),
         ActivationGrad::GeluTanh => each!(|g, x| g * gelu_tanh_derivative(x)),
         ActivationGrad::Silu => each!(|g, x| {
             let s = x.sigmoid();
@@ -276,27 +276,22 @@ fn relu6<T: Real>(x: T) -> T {
     if x > T::real(6.0) { T::real(6.0) } else { x }
 }
 
-/// Distribution function of the normal distribution.
-#[inline(always)]
-fn normal_cdf<T: Real>(x: T) -> T {
-    T::real(0.5) * (T::ONE + (x * T::real(FRAC_1_SQRT_2)).erf())
-}
-
 /// Density of the normal distribution.
 #[inline(always)]
 fn normal_density<T: Real>(x: T) -> T {
     (x * x * T::real(-0.5)).exp() * T::real(0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI)
 }
 
+/// `(1 + tanh(inner)) / 2` of the tanh form of GELU.
 #[inline(always)]
-fn gelu_inner<T: Real>(x: T) -> T {
-    T::real(SQRT_2_PI) * (x + T::real(GELU_CUBIC) * x * x * x)
+fn gelu_gate<T: Real>(x: T) -> T {
+    let cubic = (x * x).mul_add(T::real(2.0 * SQRT_2_PI * GELU_CUBIC), T::real(2.0 * SQRT_2_PI));
+    (x * cubic).gate()
 }
 
 #[inline(always)]
 fn gelu_tanh_derivative<T: Real>(x: T) -> T {
-    let half = T::real(0.5);
-    let t = gelu_inner(x).tanh();
-    let inner = T::real(SQRT_2_PI) * (T::ONE + T::real(3.0 * GELU_CUBIC) * x * x);
-    half * (T::ONE + t) + half * x * (T::ONE - t * t) * inner
+    let gate = gelu_gate(x);
+    let slope = (x * x).mul_add(T::real(6.0 * SQRT_2_PI * GELU_CUBIC), T::real(2.0 * SQRT_2_PI));
+    (x * gate * (T::ONE - gate)).mul_add(slope, gate)
 }
