@@ -10,7 +10,6 @@
 
 use super::micro::{Micro, Out, Real};
 use super::{Bias, Gemm, buffer};
-use crate::isa::Isa;
 use crate::parallel::{for_tasks, num_threads};
 use std::ops::Range;
 
@@ -24,6 +23,8 @@ const B_BYTES: usize = 512 * 1024;
 const A_ELEMENTS: usize = 4 << 20;
 /// Longest sum done without going through C.
 const K_WAVE: usize = 8192;
+/// Multiplications below which it is cheaper for each thread to pack all of B than to wait for the others.
+const SMALL: usize = 320 * 320 * 320;
 /// Multiplications below which threads are not worth their start.
 const SERIAL: usize = 48 * 48 * 48;
 
@@ -44,12 +45,11 @@ struct Block {
 }
 
 impl<T: Real> Gemm<'_, T> {
-    /// Computes every item on the given instruction set.
+    /// Computes every item with the given tiles.
     ///
     /// # Safety
-    /// The processor has it; operands and sink are valid for the sizes named.
-    pub(super) unsafe fn drive(&self, isa: Isa) {
-        let micro = T::micro(isa);
+    /// The processor has their instructions; operands and sink are valid for the sizes named.
+    pub(super) unsafe fn drive(&self, micro: &'static Micro<T>) {
         if self.items * self.m * self.n == 0 {
             return;
         }
@@ -59,7 +59,7 @@ impl<T: Real> Gemm<'_, T> {
                 return self.pass(micro, Pass { start: 0, end: self.k, first: true, last: true });
             }
             if self.c.direct(0, 0..self.m, 0..self.n).is_none() {
-                return self.through_scratch(isa);
+                return self.through_scratch(micro);
             }
             for start in (0..self.k).step_by(K_WAVE) {
                 let end = self.k.min(start + K_WAVE);
@@ -73,11 +73,13 @@ impl<T: Real> Gemm<'_, T> {
         let k = (pass.end - pass.start).max(1);
         let work = self.m * self.n * k;
         let threads = if work * self.items < SERIAL { 1 } else { num_threads() };
-        let own_tasks = self.items * self.m.div_ceil(BLOCK_ROWS);
+        let own_rows = self.own_rows(work, threads, micro.mr);
+        let own_tasks = self.items * self.m.div_ceil(own_rows);
         // SAFETY: the caller's promise is passed on.
         unsafe {
-            if (threads == 1 || own_tasks >= 4 * threads) && self.m.min(BLOCK_ROWS) * k <= A_ELEMENTS / 4 {
-                self.tasks_with_own_panels(micro, pass, threads);
+            let enough = threads == 1 || own_tasks >= 4 * threads || own_rows < BLOCK_ROWS;
+            if enough && self.m.min(own_rows) * k <= A_ELEMENTS / 4 {
+                self.tasks_with_own_panels(micro, pass, threads, own_rows);
             } else {
                 let span = (A_ELEMENTS / k).max(BLOCK_ROWS).next_multiple_of(micro.mr);
                 for item in 0..self.items {
@@ -89,10 +91,17 @@ impl<T: Real> Gemm<'_, T> {
         }
     }
 
+    /// Rows of a task that packs its own panels: of a small square product, two tasks a thread.
+    fn own_rows(&self, work: usize, threads: usize, mr: usize) -> usize {
+        let split = threads > 1 && self.items < 4 * threads && self.m >= self.n && work * self.items <= SMALL;
+        let share = self.m.div_ceil(2 * threads).next_multiple_of(mr);
+        if split { share.min(BLOCK_ROWS - 1) } else { BLOCK_ROWS }
+    }
+
     /// Enough row blocks for all threads: each packs its rows of A and computes all its columns.
-    unsafe fn tasks_with_own_panels(&self, micro: &'static Micro<T>, pass: Pass, threads: usize) {
+    unsafe fn tasks_with_own_panels(&self, micro: &'static Micro<T>, pass: Pass, threads: usize, own: usize) {
         let k = pass.end - pass.start;
-        let row_blocks = self.m.div_ceil(BLOCK_ROWS);
+        let row_blocks = self.m.div_ceil(own);
         let step = self.m.div_ceil(row_blocks).next_multiple_of(micro.mr);
         let cut = column_step(self.n, k, micro, 1);
         let task = |i: usize| {
@@ -221,7 +230,7 @@ impl<T: Real> Gemm<'_, T> {
     }
 
     /// A long sum into a sink that cannot hold partial sums: they go to a matrix of their own first.
-    unsafe fn through_scratch(&self, isa: Isa) {
+    unsafe fn through_scratch(&self, micro: &'static Micro<T>) {
         let (m, n) = (self.m, self.n);
         let mut sums = vec![T::ZERO; m * n];
         let ptr = Shared(sums.as_mut_ptr());
@@ -235,7 +244,7 @@ impl<T: Real> Gemm<'_, T> {
             };
             let one = Gemm { items: 1, a: &a, b: &b, c: &c, beta: T::ZERO, bias, ..*self };
             // SAFETY: the caller's promise for this item; `sums` is `m x n`.
-            unsafe { one.drive(isa) };
+            unsafe { one.drive(micro) };
             let step = 65_536_usize.div_ceil(n);
             for_tasks(m.div_ceil(step), |i| {
                 let rows = i * step..m.min((i + 1) * step);

@@ -77,7 +77,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
             for (i, row) in acc.iter_mut().enumerate() {
                 let a_i = S::splat(*a.add(i));
                 for (c, b_j) in row.iter_mut().zip(bs) {
-                    *c = a_i.fma(b_j, *c);
+                    *c = a_i.dot(b_j, *c);
                 }
             }
             a = a.add(mr);
@@ -124,7 +124,7 @@ where
 /// One instruction set's tiles: the features, the register type and the numbers of rows and vectors.
 macro_rules! micro {
     ($name:ident, $simd:ty, $e:ty, $rows:literal x $vectors:literal, [$($r:literal)*], $kernels:tt $(, $features:literal)?) => {
-        pub(super) mod $name {
+        pub(in crate::gemm) mod $name {
             use super::*;
             #[allow(unused_imports)]
             #[cfg(target_arch = "x86_64")]
@@ -140,6 +140,7 @@ macro_rules! micro {
 
             /// # Safety
             /// As [`Vectorized::run`].
+            #[allow(dead_code)]
             $(#[target_feature(enable = $features)])?
             pub(crate) unsafe fn vectorize(body: &impl Vectorized<$e>) {
                 // SAFETY: the caller's promise is passed on.
@@ -158,9 +159,10 @@ macro_rules! micro {
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use super::*;
     micro!(f32x16, __m512, f32, 8 x 3, [1 2 3 4 5 6 7 8], [1 2 3], "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
+    micro!(bf16x32, crate::gemm::pairs::Pairs512, f32, 8 x 3, [1 2 3 4 5 6 7 8], [1 2 3], "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
     micro!(f64x8, __m512d, f64, 8 x 3, [1 2 3 4 5 6 7 8], [1 2 3], "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
     micro!(f32x8, __m256, f32, 4 x 3, [1 2 3 4], [1 2 3], "avx2,fma");
     micro!(f64x4, __m256d, f64, 4 x 3, [1 2 3 4], [1 2 3], "avx2,fma");

@@ -14,6 +14,8 @@ mod driver;
 mod integer;
 mod micro;
 mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod simd;
 mod sink;
 mod skinny;
@@ -121,7 +123,7 @@ impl<T: Real> Gemm<'_, T> {
     /// them meanwhile.
     pub unsafe fn run(&self) {
         // SAFETY: `isa` returns what the processor has; the rest is the caller's promise.
-        unsafe { self.drive(isa()) }
+        unsafe { self.drive(T::micro(isa())) }
     }
 }
 
@@ -195,7 +197,13 @@ unsafe fn untransposed<T: Real, S: Load<T> + Save<T>>(
     // SAFETY: the caller's promise is passed on.
     unsafe {
         if !skinny.fits() || m * n == 0 {
-            Gemm { items, m, n, k, a: &a, b: &b, c: &c, alpha, beta, bias }.drive(isa);
+            #[cfg(target_arch = "x86_64")]
+            if let Some((micro, pack)) = S::pairs(isa) {
+                let (a, b) = (pairs::Paired { all: a, k, pack }, pairs::Paired { all: b, k, pack });
+                let k = k.div_ceil(2);
+                return Gemm { items, m, n, k, a: &a, b: &b, c: &c, alpha, beta, bias }.drive(micro);
+            }
+            Gemm { items, m, n, k, a: &a, b: &b, c: &c, alpha, beta, bias }.drive(T::micro(isa));
         } else if items > 1 && m * n * k * items >= 48 * 48 * 48 {
             for_tasks(items, |item| skinny.run(isa, item));
         } else {

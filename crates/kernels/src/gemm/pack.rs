@@ -41,6 +41,14 @@ pub trait Load<T>: Element {
         let _ = (src, line, k, dst, width);
         0
     }
+
+    /// How to multiply pairs of elements at once, where the processor can.
+    #[doc(hidden)]
+    #[cfg(target_arch = "x86_64")]
+    #[allow(private_interfaces)]
+    fn pairs(_isa: Isa) -> Option<super::pairs::Pairs<Self, T>> {
+        None
+    }
 }
 
 impl Load<f32> for f32 {
@@ -59,7 +67,7 @@ impl Load<f32> for f32 {
         #[cfg(target_arch = "x86_64")]
         if isa() >= Isa::Avx2 {
             // SAFETY: the features are there; the caller promises the sizes.
-            return unsafe { x86::transpose8_f32(src, line, k, dst, width) };
+            return unsafe { x86::transpose8_f32(src, 4 * line, k, dst, width) };
         }
         let _ = (src, line, k, dst, width);
         0
@@ -93,12 +101,15 @@ impl Load<f64> for f64 {
 }
 
 macro_rules! load_half {
-    ($t:ty) => {
+    ($t:ty, |$x:ident| $get:expr $(, $pairs:item)?) => {
         impl Load<f32> for $t {
             #[inline(always)]
             fn get(self) -> f32 {
-                self.to_f32()
+                let $x = self;
+                $get
             }
+
+            $($pairs)?
 
             unsafe fn transpose8(
                 src: *const $t,
@@ -134,8 +145,17 @@ macro_rules! load_half {
         }
     };
 }
-load_half!(f16);
-load_half!(bf16);
+load_half!(f16, |x| x.to_f32());
+load_half!(
+    bf16,
+    |x| f32::from_bits(u32::from(x.to_bits()) << 16),
+    #[cfg(target_arch = "x86_64")]
+    #[allow(private_interfaces)]
+    fn pairs(isa: Isa) -> Option<super::pairs::Pairs<bf16, f32>> {
+        let micro = &super::micro::x86::bf16x32::MICRO;
+        super::pairs::available(isa).then_some((micro, super::pairs::pack as _))
+    }
+);
 
 /// Matrices in memory: line `l`, step `k` of item `i` is `ptr[items[i] + l * line + k * step]`.
 ///
@@ -169,15 +189,17 @@ impl<S> Strided<'_, S> {
 impl<T: Real, S: Load<T>> Pack<T> for Strided<'_, S> {
     unsafe fn pack(&self, item: usize, lines: Range<usize>, ks: Range<usize>, width: usize, dst: *mut T) {
         let src = self.at(item, lines.start, ks.start);
+        let all = Panel { src, line: self.line, step: self.step, count: width, k: ks.len(), width, dst };
+        if self.line == 1 {
+            return copy_groups(all, lines.len());
+        }
         // SAFETY: the caller asks for lines and steps that exist; `dst` holds all panels.
         unsafe {
             for (i, first) in (0..lines.len()).step_by(width).enumerate() {
                 let count = width.min(lines.len() - first);
                 let (src, dst) = (src.offset(first as isize * self.line), dst.add(i * width * ks.len()));
-                let panel = Panel { src, line: self.line, step: self.step, count, k: ks.len(), width, dst };
-                if self.line == 1 {
-                    copy_groups(panel);
-                } else if self.step == 1 {
+                let panel = Panel { src, count, dst, ..all };
+                if self.step == 1 {
                     panel.transpose();
                 } else {
                     panel.gather(0, 0);
@@ -190,14 +212,14 @@ impl<T: Real, S: Load<T>> Pack<T> for Strided<'_, S> {
 
 /// One panel to fill: `count` lines (at most `width`) of `k` steps.
 #[derive(Clone, Copy)]
-struct Panel<S, T> {
-    src: *const S,
-    line: isize,
-    step: isize,
-    count: usize,
-    k: usize,
-    width: usize,
-    dst: *mut T,
+pub(crate) struct Panel<S, T> {
+    pub src: *const S,
+    pub line: isize,
+    pub step: isize,
+    pub count: usize,
+    pub k: usize,
+    pub width: usize,
+    pub dst: *mut T,
 }
 
 impl<T: Real, S: Load<T>> Panel<S, T> {
@@ -240,56 +262,51 @@ impl<T: Real, S: Load<T>> Panel<S, T> {
     }
 }
 
-/// Copies `COUNT` neighbouring lines at each step.
+/// Copies `n` neighbouring lines into panels of `WIDTH`, step by step: memory is read as it lies.
 #[inline(always)]
-fn copy_steps<S: Load<T>, T: Real, const COUNT: usize>(p: Panel<S, T>) {
-    for k in 0..p.k {
-        // SAFETY: the panel's creator promises that source and destination are that large.
+fn copy_steps<S: Load<T>, T: Real, const WIDTH: usize>(all: Panel<S, T>, n: usize) {
+    let (whole, rest) = (n / WIDTH, n % WIDTH);
+    for k in 0..all.k {
+        // SAFETY: the panels' creator promises that source and destination are that large.
         unsafe {
-            let (src, dst) = (p.src.offset(k as isize * p.step), p.dst.add(k * p.width));
-            for l in 0..COUNT {
-                *dst.add(l) = (*src.add(l)).get();
+            let (mut src, mut dst) = (all.src.offset(k as isize * all.step), all.dst.add(k * WIDTH));
+            for _ in 0..whole {
+                for l in 0..WIDTH {
+                    *dst.add(l) = (*src.add(l)).get();
+                }
+                (src, dst) = (src.add(WIDTH), dst.add(WIDTH * all.k));
+            }
+            for l in 0..if rest > 0 { WIDTH } else { 0 } {
+                *dst.add(l) = if l < rest { (*src.add(l)).get() } else { T::ZERO };
             }
         }
     }
 }
 
 crate::multiversion! {
-    /// Copies a panel whose lines are neighbours in memory.
-    fn copy_groups<S: Load<T>, T: Real>(p: Panel<S, T>) {
-        match p.count {
-            4 => copy_steps::<S, T, 4>(p),
-            8 => copy_steps::<S, T, 8>(p),
-            12 => copy_steps::<S, T, 12>(p),
-            16 => copy_steps::<S, T, 16>(p),
-            24 => copy_steps::<S, T, 24>(p),
-            32 => copy_steps::<S, T, 32>(p),
-            48 => copy_steps::<S, T, 48>(p),
-            count => {
-                for k in 0..p.k {
-                    // SAFETY: as in `copy_steps`.
-                    unsafe {
-                        let (src, dst) = (p.src.offset(k as isize * p.step), p.dst.add(k * p.width));
-                        for l in 0..count {
-                            *dst.add(l) = (*src.add(l)).get();
-                        }
-                    }
-                }
-            }
+    /// Copies `n` lines that are neighbours in memory; `first` is their first panel.
+    fn copy_groups<S: Load<T>, T: Real>(first: Panel<S, T>, n: usize) {
+        match first.width {
+            4 => copy_steps::<S, T, 4>(first, n),
+            8 => copy_steps::<S, T, 8>(first, n),
+            12 => copy_steps::<S, T, 12>(first, n),
+            24 => copy_steps::<S, T, 24>(first, n),
+            48 => copy_steps::<S, T, 48>(first, n),
+            width => unreachable!("no tile is {width} wide"),
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     use core::arch::x86_64::*;
 
-    /// Eight lines into groups of 8, eight steps at a time; returns the steps done.
+    /// Eight lines, `line` bytes apart, into groups of 8, eight steps at a time; returns the steps done.
     ///
     /// # Safety
     /// AVX2; 8 lines of `k` elements at `src`, `k` groups at `dst`.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn transpose8_f32(
+    pub(in super::super) unsafe fn transpose8_f32(
         src: *const f32,
         line: isize,
         k: usize,
@@ -300,7 +317,7 @@ mod x86 {
         for at in (0..whole).step_by(8) {
             // SAFETY: `at + 8 <= k`.
             unsafe {
-                let row = |i: isize| _mm256_loadu_ps(src.offset(i * line).add(at));
+                let row = |i: isize| _mm256_loadu_ps(src.byte_offset(i * line).add(at));
                 let rows = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
                 for (i, v) in transpose(rows).into_iter().enumerate() {
                     _mm256_storeu_ps(dst.add((at + i) * width), v);

@@ -23,6 +23,12 @@ pub trait Simd: Copy {
     unsafe fn mul(self, other: Self) -> Self;
     /// `self * a + b`, rounded once where the processor can.
     unsafe fn fma(self, a: Self, b: Self) -> Self;
+    /// The step of a sum of products: [`Simd::fma`], unless a lane holds more than one number.
+    #[inline(always)]
+    unsafe fn dot(self, a: Self, b: Self) -> Self {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { self.fma(a, b) }
+    }
     /// Sum of the lanes.
     unsafe fn sum(self) -> Self::E;
 }
