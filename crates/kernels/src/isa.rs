@@ -49,6 +49,20 @@ fn detected() -> Isa {
     Isa::Portable
 }
 
+/// Asks for the first half kilobyte at `ptr` to be brought into the caches: for memory that is read next but that the
+/// processor cannot guess. The address need not be valid.
+#[inline(always)]
+pub(crate) fn prefetch<T>(ptr: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..8 {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: prefetching never faults, and the baseline of the architecture has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr.cast::<i8>().wrapping_add(64 * line)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = ptr;
+}
+
 /// Compiles a function once for each instruction set and picks one at the call: the body is ordinary scalar code that
 /// the compiler vectorises for the features of each copy.
 ///

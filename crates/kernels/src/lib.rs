@@ -13,6 +13,7 @@ pub mod fft;
 pub mod gemm;
 pub mod index;
 pub mod isa;
+mod lanes;
 pub mod loss;
 pub mod math;
 pub mod nll;

@@ -2,6 +2,7 @@
 //!
 //! One row (`inner` = 1) or a strip of neighbouring columns is brought through all passes while it is in the cache.
 
+use crate::lanes::join32;
 use crate::math::Real;
 use crate::multiversion;
 use crate::parallel::for_tasks;
@@ -47,17 +48,9 @@ impl Along {
     }
 }
 
-/// Adds up lanes pairwise.
 #[inline(always)]
-fn total<T: Real>(mut lanes: [T; LANES]) -> T {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
+fn total<T: Real>(lanes: [T; LANES]) -> T {
+    join32(lanes, |a, b| a + b)
 }
 
 /// Writes `e^(x - max)` to `y` and gives the sum.
@@ -104,7 +97,7 @@ fn largest<T: Real>(x: &[T]) -> T {
             lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
         }
     }
-    let max = lanes.iter().fold(-T::INFINITY, |a, x| if *x > a { *x } else { a });
+    let max = join32(lanes, |a, b| if b > a { b } else { a });
     rest.iter().fold(max, |a, x| if *x > a { *x } else { a })
 }
 

@@ -1,5 +1,6 @@
 //! Sums over one row: lanes of the element type over a block, `f64` over blocks.
 
+use crate::lanes::join32;
 use crate::math::Real;
 use crate::multiversion;
 
@@ -7,17 +8,9 @@ const LANES: usize = 32;
 /// Elements that are summed in their own type; long enough to be fast, short enough to stay accurate.
 const BLOCK: usize = 4096;
 
-/// Adds up lanes pairwise.
 #[inline(always)]
-fn total<T: Real>(mut lanes: [T; LANES]) -> f64 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0].wide()
+fn total<T: Real>(lanes: [T; LANES]) -> f64 {
+    join32(lanes, |a, b| a + b).wide()
 }
 
 multiversion! {

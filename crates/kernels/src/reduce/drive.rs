@@ -6,16 +6,21 @@ use std::ops::Range;
 use super::plan::Plan;
 use crate::block::Compute;
 use crate::dtype::DType;
+use crate::isa::prefetch;
 use crate::parallel::for_tasks;
 
 /// Elements that are folded in one go; a longer row is a balanced tree of such blocks.
 pub(super) const BLOCK: usize = 4096;
+/// Elements of a row from which it pays to ask for the next one early.
+const LONG: usize = 1024;
 /// Rows that are folded in one go when going by columns.
 pub(super) const ROWS: usize = 64;
 /// Columns that one task handles.
 const TILE: usize = 4096;
 /// Elements of a piece of a row that is shared among threads.
 const SEGMENT: usize = 1 << 16;
+/// Tasks that are enough to keep all threads busy to the end.
+const TASKS: usize = 128;
 /// Elements below which threads are not worth waking.
 const GRAIN: usize = 1 << 15;
 
@@ -160,7 +165,7 @@ impl<F: Fold> Driver<'_, F> {
     /// Runs `tasks` tasks, several at a time where they are small.
     fn share(&self, cuts: &Cuts, tasks: usize, f: impl Fn(usize, &mut Scratch<F>) + Sync) {
         let size = cuts.tile * cuts.segment;
-        let group = (GRAIN / size.max(1)).max(1);
+        let group = (GRAIN / size.max(1)).max(tasks / TASKS).max(1);
         for_tasks(tasks.div_ceil(group), |g| {
             let mut scratch = Scratch { acc: Vec::new(), buf: Vec::new(), levels: Vec::new() };
             for task in g * group..((g + 1) * group).min(tasks) {
@@ -207,6 +212,11 @@ impl<F: Fold> Driver<'_, F> {
     }
 
     fn fold_row(&self, input: isize, elements: Range<usize>, scratch: &mut Scratch<F>) -> F::Acc {
+        if elements.len() <= BLOCK {
+            return self
+                .f
+                .block(self.load(input, elements.start, elements.len(), &mut scratch.buf), elements.start);
+        }
         let (mut at, mut stack) = (elements.start, Stack::new());
         while at < elements.end {
             let n = BLOCK.min(elements.end - at);
@@ -220,10 +230,15 @@ impl<F: Fold> Driver<'_, F> {
     fn load<'a>(&self, input: isize, at: usize, n: usize, buf: &'a mut [F::C]) -> &'a [F::C] {
         let (inner, stride) = self.plan.reduced.last().copied().unwrap_or((1, 1));
         let size = self.dtype.size() as isize;
-        if at % inner + n <= inner {
+        if at + n <= inner || at % inner + n <= inner {
             let offset = input + self.plan.reduced_offset(at);
             // SAFETY: the caller of `drive` vouches for every element of the input.
-            return unsafe { F::C::view(self.ptr.offset(offset * size), self.dtype, stride, n, buf) };
+            let elements = unsafe { F::C::view(self.ptr.offset(offset * size), self.dtype, stride, n, buf) };
+            if n >= LONG {
+                // Most likely what comes next; the processor waits for it at the end of each row otherwise.
+                prefetch(elements.as_ptr_range().end);
+            }
+            return elements;
         }
         let mut done = 0;
         while done < n {

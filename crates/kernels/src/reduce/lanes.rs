@@ -5,10 +5,13 @@ use num_complex::Complex;
 use super::drive::{Fold, Rows};
 use crate::block::Compute;
 use crate::dtype::{C32, C64};
+use crate::lanes::{join16, join64};
 use crate::multiversion;
 
 /// Independent states per block: enough to fill the pipelines of two vector units.
 const LANES: usize = 64;
+/// States that take in what the lanes leave over.
+const FEW: usize = 16;
 
 /// A state that takes in one element at a time.
 pub(super) trait Lane: Copy + Sync {
@@ -30,27 +33,25 @@ pub(super) struct Lanes<L>(pub L);
 
 multiversion! {
     fn block<L: Lane>(f: L, x: &[L::C]) -> L::Acc {
-        if x.len() < LANES {
-            return x.iter().fold(f.empty(), |acc, x| f.push(acc, *x));
-        }
-        let mut acc = [f.empty(); LANES];
         let (chunks, rest) = x.as_chunks::<LANES>();
+        let mut few = [f.empty(); FEW];
+        if !chunks.is_empty() {
+            let mut acc = [f.empty(); LANES];
+            for chunk in chunks {
+                for i in 0..LANES {
+                    acc[i] = f.push(acc[i], chunk[i]);
+                }
+            }
+            few = join64(acc, |a, b| f.merge(a, b));
+        }
+        let (chunks, rest) = rest.as_chunks::<FEW>();
         for chunk in chunks {
-            for i in 0..LANES {
-                acc[i] = f.push(acc[i], chunk[i]);
+            for i in 0..FEW {
+                few[i] = f.push(few[i], chunk[i]);
             }
         }
-        for (acc, x) in acc.iter_mut().zip(rest) {
-            *acc = f.push(*acc, *x);
-        }
-        let mut width = LANES / 2;
-        while width > 0 {
-            for i in 0..width {
-                acc[i] = f.merge(acc[i], acc[i + width]);
-            }
-            width /= 2;
-        }
-        acc[0]
+        let last = rest.iter().fold(f.empty(), |acc, x| f.push(acc, *x));
+        if x.len() < FEW { last } else { f.merge(join16(few, |a, b| f.merge(a, b)), last) }
     }
 
     fn row<L: Lane>(f: L, x: &[L::C], acc: &mut [L::Acc]) {

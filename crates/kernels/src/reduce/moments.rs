@@ -2,6 +2,7 @@
 
 use super::drive::{Fold, Rows};
 use super::lanes::Real;
+use crate::lanes::join32;
 use crate::multiversion;
 
 /// Count, mean and sum of squared deviations of some elements.
@@ -60,14 +61,7 @@ multiversion! {
             let d = x.wide() - mean;
             *acc += if square { d * d } else { d };
         }
-        let mut width = LANES / 2;
-        while width > 0 {
-            for i in 0..width {
-                acc[i] += acc[i + width];
-            }
-            width /= 2;
-        }
-        acc[0]
+        join32(acc, |a, b| a + b)
     }
 
     fn add_row<T: Wide>(x: &[T], sum: &mut [f64]) {

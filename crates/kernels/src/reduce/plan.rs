@@ -70,6 +70,9 @@ impl Plan {
 
     /// Input offset of the reduced element `index`, counted in the plan's order.
     pub fn reduced_offset(&self, mut index: usize) -> isize {
+        if let [(_, stride)] = self.reduced[..] {
+            return index as isize * stride;
+        }
         let mut offset = 0;
         for &(n, stride) in self.reduced.iter().rev() {
             offset += (index % n) as isize * stride;
