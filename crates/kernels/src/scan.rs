@@ -10,6 +10,8 @@ use crate::softmax::Along;
 /// Columns or rows that advance together.
 const STRIP: usize = 256;
 const ROWS: usize = 8;
+/// Columns that are brought in together: a cache line of `f32`.
+const COLUMNS: usize = 16;
 
 /// A type of running sums and products.
 pub trait Running: Element {
@@ -51,6 +53,17 @@ fn next<T: Running>(acc: T::Acc, x: T, product: bool) -> T::Acc {
     if product { acc * x.widen() } else { acc + x.widen() }
 }
 
+/// Replaces the elements of some columns by the running values.
+#[inline(always)]
+fn advance<T: Running>(product: bool, acc: &mut [T::Acc; ROWS], tile: &mut [[T; COLUMNS]; ROWS]) {
+    for k in 0..COLUMNS {
+        for (acc, row) in acc.iter_mut().zip(tile.iter_mut()) {
+            *acc = next(*acc, row[k], product);
+            row[k] = T::round(*acc);
+        }
+    }
+}
+
 multiversion! {
     /// One row.
     fn row<T: Running>(product: bool, x: &[T], y: &mut [T]) {
@@ -61,14 +74,29 @@ multiversion! {
         }
     }
 
-    /// `ROWS` rows of `n` elements side by side, so that their chains of additions overlap.
+    /// `ROWS` rows of `n` elements side by side, so that their chains of additions overlap. A few columns at a time go through
+    /// the stack: rows a power of two apart compete for the same places of the caches.
     fn rows<T: Running>(product: bool, n: usize, x: &[T], y: &mut [T]) {
         let mut acc = [T::start(product); ROWS];
-        let (x, y) = (&x[..ROWS * n], &mut y[..ROWS * n]);
-        for k in 0..n {
-            for (r, acc) in acc.iter_mut().enumerate() {
-                *acc = next(*acc, x[r * n + k], product);
-                y[r * n + k] = T::round(*acc);
+        for k in (0..n).step_by(COLUMNS) {
+            let width = COLUMNS.min(n - k);
+            let mut tile = [[x[0]; COLUMNS]; ROWS];
+            if width == COLUMNS {
+                for (tile, x) in tile.iter_mut().zip(x.chunks_exact(n)) {
+                    tile.copy_from_slice(&x[k..k + COLUMNS]);
+                }
+                advance(product, &mut acc, &mut tile);
+                for (tile, y) in tile.iter().zip(y.chunks_exact_mut(n)) {
+                    y[k..k + COLUMNS].copy_from_slice(tile);
+                }
+                continue;
+            }
+            for (tile, x) in tile.iter_mut().zip(x.chunks_exact(n)) {
+                tile[..width].copy_from_slice(&x[k..]);
+            }
+            advance(product, &mut acc, &mut tile);
+            for (tile, y) in tile.iter().zip(y.chunks_exact_mut(n)) {
+                y[k..].copy_from_slice(&tile[..width]);
             }
         }
     }
