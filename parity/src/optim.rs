@@ -1,14 +1,15 @@
 //! Replays `optim/`: the parameters after each step of an optimizer on recorded gradients, and its state at the end.
 
+use cresset_core::ops::{cat, sparse_coo_tensor_indices_size};
 use cresset_core::value::Value;
-use cresset_core::{Tensor, no_grad};
+use cresset_core::{DType, Tensor, no_grad};
 use cresset_optim::{self as optim, Hyper, Optimizer, OptimizerState, Update};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 use crate::array::Array;
 use crate::call::tensor;
-use crate::compare::{Check, Tolerance, compare};
+use crate::compare::{Check, Tolerance, close, compare};
 use crate::kit::{Kit, Pack, Reason};
 use crate::report::{FileReport, Outcome, guarded};
 use crate::value::V;
@@ -29,6 +30,12 @@ struct Case {
     params: Vec<V>,
     #[serde(default)]
     groups: Vec<BTreeMap<String, serde_json::Value>>,
+    #[serde(default)]
+    problem: Option<String>,
+    #[serde(default)]
+    data: BTreeMap<String, V>,
+    #[serde(default)]
+    losses: Option<V>,
     #[serde(default)]
     missing: Option<Missing>,
     #[serde(rename = "final")]
@@ -75,7 +82,8 @@ fn replay_named(name: &str, case: &Case, pack: &Pack) -> Outcome {
     }
     by_name!(
         SGD: SGDUpdate, Adam: AdamUpdate, AdamW: AdamWUpdate, RMSprop: RMSpropUpdate, Adagrad: AdagradUpdate, Adadelta: AdadeltaUpdate,
-        Adamax: AdamaxUpdate, NAdam: NAdamUpdate, RAdam: RAdamUpdate, ASGD: ASGDUpdate, Rprop: RpropUpdate
+        Adamax: AdamaxUpdate, NAdam: NAdamUpdate, RAdam: RAdamUpdate, ASGD: ASGDUpdate, Rprop: RpropUpdate,
+        SparseAdam: SparseAdamUpdate, LBFGS: LBFGSUpdate, Adafactor: AdafactorUpdate, Muon: MuonUpdate
     )
 }
 
@@ -88,26 +96,107 @@ fn replay<U: Update>(case: &Case, pack: &Pack) -> Result<(), Reason> {
     for p in &params {
         p.set_requires_grad(true).map_err(text)?;
     }
-    let grads: Vec<Tensor> = case.grads.iter().map(|v| stored(v, pack)).collect::<Result<_, _>>()?;
+    let grads: Vec<Gradients> =
+        case.grads.iter().map(|v| Gradients::read(v, pack)).collect::<Result<_, _>>()?;
     let wanted: Vec<Tensor> = case.params.iter().map(|v| stored(v, pack)).collect::<Result<_, _>>()?;
     let mut optimizer = build::<U>(case, &params)?;
     let tolerance = Tolerance { rtol: case.rtol, atol: case.atol };
+    if let Some(problem) = &case.problem {
+        return minimise(&mut optimizer, problem, case, &params, pack);
+    }
     for step in 0..case.steps {
         for (i, (p, g)) in params.iter().zip(&grads).enumerate() {
             let absent = case.missing.as_ref().is_some_and(|m| m.param == i && m.steps.contains(&step));
-            let g = if absent { None } else { Some(g.select(0, step).map_err(text)?) };
+            let g = if absent { None } else { Some(g.at(step, p).map_err(text)?) };
             p.set_grad(g).map_err(text)?;
         }
         optimizer.step().map_err(text)?;
-        let _guard = no_grad();
-        for (i, (p, want)) in params.iter().zip(&wanted).enumerate() {
-            let want = Array::got(&want.select(0, step).map_err(text)?)?;
-            compare(&Array::got(p)?, &want, Check::Close(tolerance))
-                .map_err(|e| format!("step {step} param {i}: {e}"))?;
-        }
+        check_params(step, &params, &wanted, tolerance)?;
     }
     check_state(&optimizer.state_dict(), case, tolerance, pack)?;
     reload(&optimizer, case, &params)
+}
+
+fn check_params(step: i64, params: &[Tensor], wanted: &[Tensor], tolerance: Tolerance) -> Result<(), Reason> {
+    let _guard = no_grad();
+    for (i, (p, want)) in params.iter().zip(wanted).enumerate() {
+        let want = Array::got(&want.select(0, step).map_err(text)?)?;
+        compare(&Array::got(p)?, &want, Check::Close(tolerance))
+            .map_err(|e| format!("step {step} param {i}: {e}"))?;
+    }
+    Ok(())
+}
+
+/// The recorded gradients of one parameter, step after step: tensors, or coordinates and values of rows.
+enum Gradients {
+    Dense(Tensor),
+    Rows(Tensor, Tensor),
+}
+
+impl Gradients {
+    fn read(v: &V, pack: &Pack) -> Result<Gradients, Reason> {
+        let V::Dict(parts) = v else { return stored(v, pack).map(Gradients::Dense) };
+        let part = |name: &str| match parts.iter().find(|(k, _)| k == name) {
+            Some((_, v)) => stored(v, pack),
+            None => Err(format!("a sparse gradient without {name}")),
+        };
+        Ok(Gradients::Rows(part("indices")?, part("values")?))
+    }
+
+    fn at(&self, step: i64, param: &Tensor) -> cresset_core::Result<Tensor> {
+        match self {
+            Gradients::Dense(t) => t.select(0, step),
+            Gradients::Rows(indices, values) => {
+                let (indices, values) = (indices.select(0, step)?, values.select(0, step)?);
+                sparse_coo_tensor_indices_size(&indices, &values, param.sizes())
+            }
+        }
+    }
+}
+
+/// Replays an optimizer that takes a closure, on the problem of that name.
+fn minimise<U: Update>(
+    optimizer: &mut Optimizer<U>,
+    problem: &str,
+    case: &Case,
+    params: &[Tensor],
+    pack: &Pack,
+) -> Result<(), Reason> {
+    let data = |name: &str| case.data.get(name).map(|v| stored(v, pack)).transpose();
+    let (a, b) = (data("A")?, data("b")?);
+    let sign = if matches!(case.kwargs.get("maximize"), Some(V::Bool(true))) { -1.0 } else { 1.0 };
+    let losses = stored(case.losses.as_ref().ok_or("no losses")?, pack)?;
+    let wanted: Vec<Tensor> = case.params.iter().map(|v| stored(v, pack)).collect::<Result<_, _>>()?;
+    let tolerance = Tolerance { rtol: case.rtol, atol: case.atol };
+    for step in 0..case.steps {
+        let closure = || {
+            params.iter().try_for_each(|p| p.set_grad(None))?;
+            let flat: Vec<Tensor> = params.iter().map(|p| p.reshape(-1)).collect::<Result<_, _>>()?;
+            let x = cat(&flat)?;
+            let loss = match (problem, &a, &b) {
+                ("quadratic", Some(a), Some(b)) => x.dot(&a.mv(&x)?)?.mul_scalar(0.5)?.sub(&b.dot(&x)?)?,
+                _ => rosenbrock(&x)?,
+            };
+            let loss = loss.mul_scalar(sign)?;
+            loss.backward()?;
+            Ok(loss)
+        };
+        let loss = optimizer.step_with(closure).map_err(text)?;
+        let want = Array::got(&losses.select(0, step).map_err(text)?)?;
+        compare(&Array::got(&loss.detach())?, &want, Check::Close(tolerance))
+            .map_err(|e| format!("step {step} loss: {e}"))?;
+        check_params(step, params, &wanted, tolerance)?;
+    }
+    check_state(&optimizer.state_dict(), case, tolerance, pack)?;
+    reload(optimizer, case, params)
+}
+
+/// `sum(100 (x[i+1] - x[i]^2)^2 + (1 - x[i])^2)`.
+fn rosenbrock(x: &Tensor) -> cresset_core::Result<Tensor> {
+    let n = x.numel() as i64;
+    let (head, tail) = (x.narrow(0, 0, n - 1)?, x.narrow(0, 1, n - 1)?);
+    let valley = tail.sub(&head.square()?)?.square()?.mul_scalar(100)?;
+    valley.add(&head.rsub_scalar(1)?.square()?)?.sum()
 }
 
 fn stored(v: &V, pack: &Pack) -> Result<Tensor, Reason> {
@@ -130,6 +219,14 @@ fn hyper(v: &V) -> Result<Value, Reason> {
         V::Bool(b) => Value::Bool(*b),
         V::None => Value::None,
         V::Ints(list) => Value::Ints(list.clone()),
+        V::Str(word) => Value::Str(word.clone()),
+        V::List(list) if list.iter().any(|v| matches!(v, V::None)) => {
+            let member = |v: &V| match v {
+                V::None => Ok(None),
+                v => Tensor::scalar(number(v)?, DType::F64).map(Some).map_err(text),
+            };
+            Value::OptTensors(list.iter().map(member).collect::<Result<_, Reason>>()?)
+        }
         V::List(list) => Value::Floats(list.iter().map(number).collect::<Result<_, _>>()?),
         other => return Err(format!("no hyper-parameter: {other:?}")),
     })
@@ -183,16 +280,42 @@ fn check_state(got: &OptimizerState, case: &Case, tolerance: Tolerance, pack: &P
     }
     for ((i, state), (_, wanted)) in got.state.iter().zip(&case.end.state) {
         for (key, want) in wanted {
-            let V::Tensor(reference) = want else { continue };
-            let got = state.tensor(key).map_err(text)?;
-            compare(&Array::got(got)?, &Array::expected(pack, reference)?, Check::Close(tolerance))
-                .map_err(|e| format!("state {i} {key}: {e}"))?;
+            let got = state.get(key).ok_or_else(|| format!("state {i} has no {key}"))?;
+            check_entry(got, want, tolerance, pack).map_err(|e| format!("state {i} {key}: {e}"))?;
         }
         if let Some((key, _)) = state.entries().iter().find(|(k, _)| !wanted.contains_key(k)) {
             return Err(format!("state {i} has {key}, which PyTorch's has not"));
         }
     }
     Ok(())
+}
+
+/// An entry of the state: a number, a tensor or a list of tensors. PyTorch's may be a 0-dim tensor where ours is a
+/// number, and the other way round.
+fn check_entry(got: &Value, want: &V, tolerance: Tolerance, pack: &Pack) -> Result<(), Reason> {
+    let numeric = |v: &Value| match v {
+        Value::Tensor(t) if t.numel() == 1 => t.item().map(|x| x.to_f64()).map_err(text),
+        v => v.as_scalar().map(|x| x.to_f64()).ok_or_else(|| format!("got {}", v.kind())),
+    };
+    match (want, got) {
+        (V::List(wants), Value::Tensors(gots)) if wants.len() == gots.len() => wants
+            .iter()
+            .zip(gots)
+            .try_for_each(|(want, got)| check_entry(&Value::Tensor(got.clone()), want, tolerance, pack)),
+        (V::Tensor(reference), Value::Tensor(got)) => {
+            compare(&Array::got(got)?, &Array::expected(pack, reference)?, Check::Close(tolerance))
+        }
+        (V::Tensor(_), got) => {
+            let (got, want) = (numeric(got)?, numeric(&Value::Tensor(stored(want, pack)?))?);
+            if close(got, want, tolerance) { Ok(()) } else { Err(format!("{got}, expected {want}")) }
+        }
+        (V::None, Value::None) => Ok(()),
+        (want @ (V::Int(_) | V::Float(_) | V::Bool(_)), got) => {
+            let (got, want) = (numeric(got)?, numeric(&hyper(want)?)?);
+            if close(got, want, tolerance) { Ok(()) } else { Err(format!("{got}, expected {want}")) }
+        }
+        (want, got) => Err(format!("{}, expected {want:?}", got.kind())),
+    }
 }
 
 /// A second optimizer accepts the state and then holds the same.

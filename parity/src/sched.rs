@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use cresset_core::{DType, Device, Tensor};
 use cresset_optim::lr_scheduler::{
-    ChainedScheduler, ConstantLR, CosineAnnealingLR, CosineAnnealingWarmRestarts, ExponentialLR, LambdaLR,
-    LinearLR, Mode, MultiStepLR, MultiplicativeLR, OneCycleLR, OneCycleOptions, PlateauOptions, PolynomialLR,
-    ReduceLROnPlateau, SequentialLR, Step, StepLR,
+    ChainedScheduler, ConstantLR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, CyclicMode,
+    CyclicOptions, ExponentialLR, LambdaLR, LinearLR, Mode, MultiStepLR, MultiplicativeLR, OneCycleLR,
+    OneCycleOptions, PlateauOptions, PolynomialLR, ReduceLROnPlateau, SWALR, SequentialLR, Step, StepLR,
 };
-use cresset_optim::{AdamUpdate, Hyper, Optimizer, ParamGroups, SGDUpdate, Update};
+use cresset_optim::{AdamUpdate, AdamWUpdate, Hyper, Optimizer, ParamGroups, SGDUpdate, Update};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -57,7 +57,7 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     report
 }
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 16] = [
     "StepLR",
     "MultiStepLR",
     "ConstantLR",
@@ -69,6 +69,8 @@ const KNOWN: [&str; 14] = [
     "LambdaLR",
     "MultiplicativeLR",
     "OneCycleLR",
+    "CyclicLR",
+    "SWALR",
     "ReduceLROnPlateau",
     "SequentialLR",
     "ChainedScheduler",
@@ -133,7 +135,7 @@ fn function(name: &str) -> Result<Factor, Reason> {
     Ok(std::sync::Arc::new(f))
 }
 
-fn optimizer<U: Update + 'static>(case: &Case) -> Result<Box<dyn ParamGroups>, Reason> {
+fn optimizer<U: Update>(case: &Case) -> Result<Optimizer<U>, Reason> {
     let set = |options: &mut U::Options, key: &str, value: &Json| {
         let number = value.as_f64().map(cresset_core::value::Value::Float);
         let pair = value
@@ -151,33 +153,53 @@ fn optimizer<U: Update + 'static>(case: &Case) -> Result<Box<dyn ParamGroups>, R
         let p = Tensor::empty_of(&[1], DType::F32, Device::Cpu).map_err(text)?;
         optimizer.add_param_group([p], |_| options).map_err(text)?;
     }
-    Ok(Box::new(optimizer))
+    Ok(optimizer)
 }
 
 /// A scheduler with what its step takes.
 enum Any {
     Plain(Box<dyn Step>),
     Restarts(CosineAnnealingWarmRestarts),
-    OneCycle(OneCycleLR),
     Plateau(ReduceLROnPlateau),
-    Sequential(SequentialLR),
-    Chained(ChainedScheduler),
 }
 
 fn replay(case: &Case) -> Result<(), Reason> {
-    let mut optimizer = match case.optimizer.as_str() {
-        "SGD" => optimizer::<SGDUpdate>(case)?,
-        "Adam" => optimizer::<AdamUpdate>(case)?,
-        other => return Err(format!("no optimizer {other} here")),
-    };
-    let mut scheduler = build(&case.scheduler, &Kwargs(&case.kwargs), &mut *optimizer)?;
+    match case.optimizer.as_str() {
+        "SGD" => replay_with::<SGDUpdate>(case),
+        "Adam" => replay_with::<AdamUpdate>(case),
+        "AdamW" => replay_with::<AdamWUpdate>(case),
+        other => Err(format!("no optimizer {other} here")),
+    }
+}
+
+/// Replays a case; half way the scheduler is replaced by another that gets its state.
+fn replay_with<U: Update>(case: &Case) -> Result<(), Reason> {
+    let mut optimizer = optimizer::<U>(case)?;
+    let mut scheduler = build(&case.scheduler, &Kwargs(&case.kwargs), &mut optimizer)?;
     for step in 0..=case.steps {
-        check(case, step, &*optimizer).map_err(|e| format!("step {step}: {e}"))?;
+        check(case, step, &optimizer).map_err(|e| format!("step {step}: {e}"))?;
+        if step == case.steps / 2 {
+            scheduler = reloaded::<U>(&scheduler, case)?;
+        }
         if step < case.steps {
-            advance(&mut scheduler, case, step, &mut *optimizer).map_err(text)?;
+            optimizer.step().map_err(text)?;
+            advance(&mut scheduler, case, step, &mut optimizer).map_err(text)?;
         }
     }
     Ok(())
+}
+
+/// A scheduler of the same settings, made for an optimizer at its start, with the state of `scheduler`.
+fn reloaded<U: Update>(scheduler: &Any, case: &Case) -> Result<Any, Reason> {
+    let mut other = build(&case.scheduler, &Kwargs(&case.kwargs), &mut optimizer::<U>(case)?)?;
+    match (scheduler, &mut other) {
+        (Any::Plain(from), Any::Plain(to)) => to.load_state_dict(&from.state_dict()),
+        (Any::Restarts(from), Any::Restarts(to)) => to.load_state_dict(&from.state_dict()),
+        (Any::Plateau(from), Any::Plateau(to)) => to.load_state_dict(&from.state_dict()),
+        _ => return Err("another kind of scheduler".into()),
+    }
+    .map_err(text)?;
+    Ok(other)
 }
 
 fn check(case: &Case, step: usize, optimizer: &dyn ParamGroups) -> Result<(), Reason> {
@@ -207,10 +229,7 @@ fn advance(
             Some(epoch) => s.step_to(optimizer, *epoch),
             None => s.step(optimizer),
         },
-        Any::OneCycle(s) => s.step(optimizer),
         Any::Plateau(s) => s.step(optimizer, case.metrics.get(step).copied().unwrap_or(f64::NAN)),
-        Any::Sequential(s) => s.step(optimizer),
-        Any::Chained(s) => s.step(optimizer),
     }
 }
 
@@ -227,7 +246,8 @@ fn parts(kwargs: &Kwargs<'_>, optimizer: &mut dyn ParamGroups) -> Result<Vec<Box
             .collect();
         match build(name, &Kwargs(&kwargs), optimizer)? {
             Any::Plain(s) => Ok(s),
-            _ => Err(format!("{name} cannot be a part here")),
+            Any::Restarts(s) => Ok(Box::new(s) as Box<dyn Step>),
+            Any::Plateau(_) => Err(format!("{name} cannot be a part here")),
         }
     };
     list.iter().map(part).collect()
@@ -262,15 +282,20 @@ fn build(name: &str, k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<Any, Rea
             )
             .map_err(text)?,
         ),
-        "OneCycleLR" => Any::OneCycle(one_cycle(k, o)?),
+        "OneCycleLR" => Any::Plain(Box::new(one_cycle(k, o)?)),
+        "CyclicLR" => Any::Plain(Box::new(cyclic(k, o)?)),
+        "SWALR" => {
+            let cosine = k.word("anneal_strategy", "cos") == "cos";
+            plain!(SWALR::new(o, &k.numbers("swa_lr"), k.int("anneal_epochs", 10), cosine))
+        }
         "ReduceLROnPlateau" => Any::Plateau(plateau(k, o)?),
         "SequentialLR" => {
             let parts = parts(k, o)?;
-            Any::Sequential(SequentialLR::new(o, parts, milestones()).map_err(text)?)
+            plain!(SequentialLR::new(o, parts, milestones()))
         }
         "ChainedScheduler" => {
             let parts = parts(k, o)?;
-            Any::Chained(ChainedScheduler::new(o, parts).map_err(text)?)
+            plain!(ChainedScheduler::new(o, parts))
         }
         other => return Err(format!("no scheduler {other} here")),
     })
@@ -290,6 +315,35 @@ fn one_cycle(k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<OneCycleLR, Reas
     };
     let total = k.int("total_steps", k.int("epochs", 0) * k.int("steps_per_epoch", 0));
     OneCycleLR::new(o, &k.numbers("max_lr"), total, options).map_err(text)
+}
+
+fn cyclic(k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<CyclicLR, Reason> {
+    let d = CyclicOptions::default();
+    let mode = match (k.0.get("scale_fn").and_then(Json::as_str), k.word("mode", "triangular").as_str()) {
+        (Some(name), _) => {
+            let f: fn(f64) -> f64 = match name {
+                "halving" => |x| 0.5_f64.powf(x - 1.0),
+                "decay99" => |x| 0.99_f64.powf(x),
+                other => return Err(format!("the format has no function {other}")),
+            };
+            match k.word("scale_mode", "cycle").as_str() {
+                "cycle" => CyclicMode::ByCycle(std::sync::Arc::new(f)),
+                _ => CyclicMode::ByStep(std::sync::Arc::new(f)),
+            }
+        }
+        (None, "triangular2") => CyclicMode::Triangular2,
+        (None, "exp_range") => CyclicMode::ExpRange(k.number("gamma", 1.0)),
+        _ => CyclicMode::Triangular,
+    };
+    let options = CyclicOptions {
+        step_size_up: k.int("step_size_up", d.step_size_up),
+        step_size_down: k.0.get("step_size_down").and_then(Json::as_i64),
+        mode,
+        cycle_momentum: k.flag("cycle_momentum", true),
+        base_momentum: k.number("base_momentum", d.base_momentum),
+        max_momentum: k.number("max_momentum", d.max_momentum),
+    };
+    CyclicLR::new(o, &k.numbers("base_lr"), &k.numbers("max_lr"), options).map_err(text)
 }
 
 fn plateau(k: &Kwargs<'_>, o: &dyn ParamGroups) -> Result<ReduceLROnPlateau, Reason> {

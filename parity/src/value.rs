@@ -61,10 +61,21 @@ impl From<Json> for V {
     fn from(json: Json) -> V {
         match &json {
             Json::Null => V::None,
-            Json::Object(_) => parse(&json).unwrap_or_else(|| V::Unknown(json.to_string())),
+            Json::Object(_) => {
+                parse(&json).or_else(|| named(&json)).unwrap_or_else(|| V::Unknown(json.to_string()))
+            }
             _ => V::Unknown(json.to_string()),
         }
     }
+}
+
+/// An object none of whose keys is a kind of value: a dict, if all members are known values.
+fn named(json: &Json) -> Option<V> {
+    let member = |(key, value): (&String, &Json)| match V::from(value.clone()) {
+        V::Unknown(_) => None,
+        value => Some((key.clone(), value)),
+    };
+    json.as_object()?.iter().map(member).collect::<Option<_>>().map(V::Dict)
 }
 
 fn parse(json: &Json) -> Option<V> {

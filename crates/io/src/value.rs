@@ -226,6 +226,28 @@ macro_rules! from_values {
 
 from_values!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, f64 => Float, &str => Str, String => Str, Tensor => Tensor, DType => DType);
 
+/// A tensor, or the number that stands for one beside absent members.
+fn number_or_tensor(t: &Tensor) -> Result<PyValue> {
+    match t.dim() {
+        0 => Ok(PyValue::Float(t.item()?.to_f64())),
+        _ => Ok(PyValue::Tensor(t.clone())),
+    }
+}
+
+/// A list whose members are tensors or numbers, some of them absent.
+fn optional_list(items: &[PyValue]) -> Option<Value> {
+    let member = |item: &PyValue| match item {
+        PyValue::None => Some(None),
+        PyValue::Tensor(t) => Some(Some(t.clone())),
+        other => Tensor::scalar(other.as_float()?, DType::F64).ok().map(Some),
+    };
+    let members: Vec<Option<Tensor>> = items.iter().map(member).collect::<Option<_>>()?;
+    match items.iter().all(|item| matches!(item, PyValue::Tensor(_))) {
+        true => Some(Value::Tensors(members.into_iter().flatten().collect())),
+        false => Some(Value::OptTensors(members)),
+    }
+}
+
 impl TryFrom<&Value> for PyValue {
     type Error = Error;
 
@@ -240,6 +262,11 @@ impl TryFrom<&Value> for PyValue {
             Value::Tensor(v) => PyValue::Tensor(v.clone()),
             Value::Ints(list) => PyValue::List(list.iter().map(|v| PyValue::Int(*v)).collect()),
             Value::Floats(list) => PyValue::Tuple(list.iter().map(|v| PyValue::Float(*v)).collect()),
+            Value::Tensors(list) => PyValue::List(list.iter().map(|t| PyValue::Tensor(t.clone())).collect()),
+            Value::OptTensors(list) => {
+                let item = |t: &Option<Tensor>| t.as_ref().map_or(Ok(PyValue::None), number_or_tensor);
+                PyValue::Tuple(list.iter().map(item).collect::<Result<_>>()?)
+            }
             other => bail!(Type, "a file cannot hold {}", other.kind()),
         })
     }
@@ -254,6 +281,7 @@ impl TryFrom<&PyValue> for Value {
             ints.or_else(|| {
                 items.iter().map(PyValue::as_float).collect::<Option<Vec<f64>>>().map(Value::Floats)
             })
+            .or_else(|| optional_list(items))
         };
         let known = match value {
             PyValue::None => Some(Value::None),

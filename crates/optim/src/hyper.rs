@@ -79,6 +79,30 @@ impl HyperValue for bool {
     }
 }
 
+impl<T: HyperValue> HyperValue for Option<T> {
+    fn to_value(&self) -> Value {
+        self.as_ref().map_or(Value::None, HyperValue::to_value)
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::None => Ok(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+impl HyperValue for String {
+    fn to_value(&self) -> Value {
+        Value::Str(self.clone())
+    }
+    fn from_value(value: &Value) -> Result<Self> {
+        match value {
+            Value::Str(text) => Ok(text.clone()),
+            other => bail!(Type, "expected a str in the optimizer's param_groups, got {}", other.kind()),
+        }
+    }
+}
+
 impl HyperValue for Betas {
     fn to_value(&self) -> Value {
         Value::Floats(vec![self.0, self.1])

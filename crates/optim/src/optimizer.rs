@@ -13,6 +13,14 @@ pub trait Update {
     /// What can be set per group.
     type Options: Hyper + Default;
 
+    /// Whether the state of the first parameter is that of all.
+    const SHARED_STATE: bool = false;
+
+    /// Settles hyper-parameters that follow from others.
+    fn complete(options: &mut Self::Options) {
+        let _ = options;
+    }
+
     /// Makes the states of parameters before their first gradient; most algorithms do it at the first update.
     ///
     /// # Errors
@@ -34,6 +42,22 @@ pub trait Update {
     /// As [`Update::update`].
     fn update_all(items: Vec<Item<'_>>, options: &Self::Options) -> Result<()> {
         items.into_iter().try_for_each(|item| Self::update(&item.param, &item.grad, item.state, options))
+    }
+
+    /// Updates all groups with a closure that computes the loss and its gradients; most algorithms call it once.
+    ///
+    /// # Errors
+    /// Those of the closure, and as [`Update::update`].
+    fn step_with(
+        groups: &mut [Group<Self::Options>],
+        closure: &mut dyn FnMut() -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let loss = {
+            let _guard = enable_grad();
+            closure()?
+        };
+        groups.iter_mut().try_for_each(Group::step::<Self>)?;
+        Ok(loss)
     }
 }
 
@@ -63,12 +87,27 @@ impl<O> Group<O> {
     pub fn params(&self) -> &[Tensor] {
         &self.params
     }
+
+    /// The parameters, and the state of the first of them.
+    pub(crate) fn params_and_first_state(&mut self) -> (&[Tensor], &mut State) {
+        (&self.params, &mut self.states[0])
+    }
+
+    /// Updates the parameters that have a gradient.
+    fn step<U: Update<Options = O> + ?Sized>(&mut self) -> Result<()> {
+        let params = self.params.iter().zip(&mut self.states);
+        let item = |(p, state)| Tensor::grad(p).map(|grad| Item { param: Tensor::clone(p), grad, state });
+        let items: Vec<Item<'_>> = params.filter_map(item).collect();
+        if items.is_empty() { Ok(()) } else { U::update_all(items, &self.options) }
+    }
 }
 
 /// An optimizer with the algorithm `U`, such as [`Sgd`](crate::Sgd).
 pub struct Optimizer<U: Update> {
     groups: Vec<Group<U::Options>>,
     defaults: U::Options,
+    /// Whether it has been stepped, which schedules ask.
+    stepped: bool,
     algorithm: PhantomData<fn() -> U>,
 }
 
@@ -102,9 +141,10 @@ impl<U: Update> Optimizer<U> {
     pub fn without_params(lr: f64, options: impl FnOnce(U::Options) -> U::Options) -> Result<Self> {
         let mut defaults = U::Options::default();
         defaults.set_lr(lr);
-        let defaults = options(defaults);
+        let mut defaults = options(defaults);
+        U::complete(&mut defaults);
         defaults.check()?;
-        Ok(Optimizer { groups: Vec::new(), defaults, algorithm: PhantomData })
+        Ok(Optimizer { groups: Vec::new(), defaults, stepped: false, algorithm: PhantomData })
     }
 
     /// Adds a group whose hyper-parameters are the optimizer's, changed by `options`.
@@ -117,7 +157,8 @@ impl<U: Update> Optimizer<U> {
         options: impl FnOnce(U::Options) -> U::Options,
     ) -> Result<()> {
         let params: Vec<Tensor> = params.into_iter().map(Into::into).collect();
-        let options = options(self.defaults.clone());
+        let mut options = options(self.defaults.clone());
+        U::complete(&mut options);
         options.check()?;
         ensure!(!params.is_empty(), Value, "optimizer got an empty parameter list");
         for (i, p) in params.iter().enumerate() {
@@ -152,28 +193,19 @@ impl<U: Update> Optimizer<U> {
     /// `Key` when a loaded state is of another algorithm.
     pub fn step(&mut self) -> Result<()> {
         let _guard = no_grad();
-        for group in &mut self.groups {
-            let params = group.params.iter().zip(&mut group.states);
-            let item = |(p, state)| Tensor::grad(p).map(|grad| Item { param: Tensor::clone(p), grad, state });
-            let items: Vec<Item<'_>> = params.filter_map(item).collect();
-            if !items.is_empty() {
-                U::update_all(items, &group.options)?;
-            }
-        }
-        Ok(())
+        self.stepped = true;
+        self.groups.iter_mut().try_for_each(Group::step::<U>)
     }
 
-    /// Computes the loss and its gradients with `closure`, then updates; returns the loss.
+    /// Computes the loss and its gradients with `closure`, then updates; returns the loss. [`LBFGS`](crate::LBFGS) calls
+    /// the closure as often as its search asks.
     ///
     /// # Errors
     /// Those of the closure, and as [`Optimizer::step`].
-    pub fn step_with(&mut self, closure: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
-        let loss = {
-            let _guard = enable_grad();
-            closure()?
-        };
-        self.step()?;
-        Ok(loss)
+    pub fn step_with(&mut self, mut closure: impl FnMut() -> Result<Tensor>) -> Result<Tensor> {
+        let _guard = no_grad();
+        self.stepped = true;
+        U::step_with(&mut self.groups, &mut closure)
     }
 
     /// Clears the gradients of all parameters.
@@ -218,8 +250,12 @@ impl<U: Update> Optimizer<U> {
             let numbers = load_group(group, saved)?;
             for (i, number) in numbers.into_iter().enumerate() {
                 let state = dict.state.iter().find(|(n, _)| *n as i64 == number);
+                let limit = match U::SHARED_STATE {
+                    true => usize::MAX,
+                    false => group.params[i].numel().max(1),
+                };
                 group.states[i] =
-                    state.map_or(Ok(State::default()), |(_, s)| load_state(&group.params[i], s))?;
+                    state.map_or(Ok(State::default()), |(_, s)| load_state(&group.params[i], s, limit))?;
             }
         }
         self.groups = groups;
@@ -252,12 +288,12 @@ fn load_group<O: Hyper>(group: &mut Group<O>, saved: &[(String, Value)]) -> Resu
     Ok(numbers)
 }
 
-fn load_state(param: &Tensor, saved: &State) -> Result<State> {
+fn load_state(param: &Tensor, saved: &State, limit: usize) -> Result<State> {
     let mut state = State::default();
     for (key, value) in saved.entries() {
         if let Value::Tensor(t) = value {
             ensure!(
-                t.dim() == 0 || t.numel() <= param.numel().max(1),
+                t.dim() == 0 || t.numel() <= limit,
                 "the optimizer's state '{key}' has shape {:?}, its parameter {:?}",
                 &t.sizes()[..],
                 &param.sizes()[..]
@@ -288,6 +324,9 @@ pub trait ParamGroups {
     /// # Errors
     /// `Index` when there is no such group.
     fn set(&mut self, group: usize, key: &str, value: f64) -> Result<()>;
+
+    /// Whether the optimizer has been stepped.
+    fn has_stepped(&self) -> bool;
 
     /// The decay rates of a group, if the algorithm has some.
     fn betas(&self, group: usize) -> Option<(f64, f64)>;
@@ -321,6 +360,10 @@ impl<U: Update> ParamGroups for Optimizer<U> {
             note(&mut group.notes, key, value);
         }
         Ok(())
+    }
+
+    fn has_stepped(&self) -> bool {
+        self.stepped
     }
 
     fn betas(&self, group: usize) -> Option<(f64, f64)> {

@@ -107,6 +107,9 @@ pub(crate) fn adopted(param: &Tensor, key: &str, value: &Value) -> Result<Value>
             Ok(Value::Tensor(own(t, param.dtype())?))
         }
         Value::Tensor(t) => Ok(Value::Tensor(own(t, t.dtype())?)),
+        Value::Tensors(list) if param.is_floating_point() => {
+            Ok(Value::Tensors(list.iter().map(|t| own(t, param.dtype())).collect::<Result<_>>()?))
+        }
         other => Ok(other.clone()),
     }
 }

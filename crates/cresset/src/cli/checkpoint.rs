@@ -5,7 +5,6 @@ use std::path::Path;
 use cresset::io::{self, PyValue};
 use cresset::nn::StateDict;
 use cresset::optim::OptimizerState;
-use cresset::optim::lr_scheduler::SchedulerState;
 use cresset::prelude::*;
 use cresset::{Error, bail, ensure};
 
@@ -48,7 +47,7 @@ pub struct Checkpoint {
     pub at: Position,
     pub model: StateDict,
     pub optimizer: OptimizerState,
-    pub scheduler: SchedulerState,
+    pub scheduler: PyValue,
     /// State of the default generator, which dropout draws from.
     pub rng: Vec<u8>,
     /// State, at the start of the epoch, of the generator that orders the images.
@@ -66,7 +65,7 @@ impl Checkpoint {
             ("position", at.to_value()),
             ("model", PyValue::from_state_dict(model.iter().cloned())),
             ("optimizer", PyValue::try_from(optimizer)?),
-            ("scheduler", scheduler_value(scheduler)),
+            ("scheduler", scheduler.clone()),
             ("rng", bytes_value(&self.rng)?),
             ("order_rng", bytes_value(&self.order_rng)?),
             ("history", history.to_value()),
@@ -88,7 +87,7 @@ impl Checkpoint {
             at: Position::from_value(part(value, "position")?)?,
             model: part(value, "model")?.clone().into_state_dict()?.into_iter().collect(),
             optimizer: OptimizerState::try_from(part(value, "optimizer")?)?,
-            scheduler: scheduler_from(part(value, "scheduler")?)?,
+            scheduler: part(value, "scheduler")?.clone(),
             rng: bytes_from(value, "rng")?,
             order_rng: bytes_from(value, "order_rng")?,
             history: History::from_value(part(value, "history")?)?,
@@ -186,29 +185,4 @@ fn bytes_from(value: &PyValue, key: &str) -> Result<Vec<u8>> {
         Some(tensor) => tensor.to_vec::<u8>().map_err(|e| e.context(key)),
         None => bail!("expected '{key}' to be a tensor of bytes"),
     }
-}
-
-fn scheduler_value(state: &SchedulerState) -> PyValue {
-    let floats = |list: &[f64]| PyValue::List(list.iter().map(|v| PyValue::Float(*v)).collect());
-    PyValue::dict([
-        ("last_epoch", PyValue::Int(state.last_epoch)),
-        ("_step_count", PyValue::Int(state.step_count)),
-        ("base_lrs", floats(&state.base_lrs)),
-        ("_last_lr", floats(&state.last_lr)),
-    ])
-}
-
-fn scheduler_from(value: &PyValue) -> Result<SchedulerState> {
-    let floats = |key| {
-        let numbers = part(value, key)?.items().unwrap_or_default().iter().map(PyValue::as_float);
-        numbers
-            .collect::<Option<Vec<f64>>>()
-            .ok_or_else(|| Error::runtime(format!("expected numbers in '{key}'")))
-    };
-    Ok(SchedulerState {
-        last_epoch: int(value, "last_epoch")?,
-        step_count: int(value, "_step_count")?,
-        base_lrs: floats("base_lrs")?,
-        last_lr: floats("_last_lr")?,
-    })
 }

@@ -1,26 +1,35 @@
 //! The algorithms, one per file.
 
 mod adadelta;
+mod adafactor;
 mod adagrad;
 mod adam;
 mod adamax;
 mod asgd;
+mod lbfgs;
+mod line_search;
+mod muon;
 mod nadam;
 mod radam;
 mod rmsprop;
 mod rprop;
 mod sgd;
+mod sparse_adam;
 
 pub use adadelta::{Adadelta, AdadeltaOptions, AdadeltaUpdate};
+pub use adafactor::{Adafactor, AdafactorEps, AdafactorOptions, AdafactorUpdate};
 pub use adagrad::{Adagrad, AdagradOptions, AdagradUpdate};
 pub use adam::{Adam, AdamOptions, AdamUpdate, AdamW, AdamWOptions, AdamWUpdate};
 pub use adamax::{Adamax, AdamaxOptions, AdamaxUpdate};
 pub use asgd::{ASGD, ASGDOptions, ASGDUpdate};
+pub use lbfgs::{LBFGS, LBFGSOptions, LBFGSUpdate};
+pub use muon::{Muon, MuonOptions, MuonUpdate, Quintic};
 pub use nadam::{NAdam, NAdamOptions, NAdamUpdate};
 pub use radam::{RAdam, RAdamOptions, RAdamUpdate};
 pub use rmsprop::{RMSprop, RMSpropOptions, RMSpropUpdate};
 pub use rprop::{Rprop, RpropOptions, RpropUpdate};
 pub use sgd::{SGD, SGDOptions, SGDUpdate};
+pub use sparse_adam::{SparseAdam, SparseAdamOptions, SparseAdamUpdate};
 
 use cresset_core::{DType, Result, Scalar, Tensor};
 

@@ -1,11 +1,13 @@
 //! Schedules made of schedules: one after the other ([`SequentialLR`]) or all at once ([`ChainedScheduler`]).
 
 use cresset_core::{Result, ensure};
+use cresset_io::PyValue;
 
+use super::state::{Entry, dict, int, nested};
 use super::{Moment, Schedule, Scheduler, current_lrs};
 use crate::optimizer::ParamGroups;
 
-/// A scheduler that can be part of another.
+/// Any scheduler whose step takes only the optimizer: it can be part of another, and its state saved.
 pub trait Step {
     /// Begins the next epoch.
     ///
@@ -21,6 +23,18 @@ pub trait Step {
 
     /// Takes the first step back, so that it can be taken at another time.
     fn undo(&mut self);
+
+    /// The rates now, one per group.
+    fn last_lr(&self) -> &[f64];
+
+    /// What it remembers, under PyTorch's keys.
+    fn state_dict(&self) -> PyValue;
+
+    /// Continues from what a scheduler of the same kind remembered, here or in PyTorch.
+    ///
+    /// # Errors
+    /// `Value` when the number of groups or parts differs, `Key` and `Type` for states of something else.
+    fn load_state_dict(&mut self, state: &PyValue) -> Result<()>;
 }
 
 impl<S: Schedule> Step for Scheduler<S> {
@@ -42,6 +56,29 @@ impl<S: Schedule> Step for Scheduler<S> {
     fn undo(&mut self) {
         self.last_epoch -= 1;
     }
+
+    fn last_lr(&self) -> &[f64] {
+        Scheduler::last_lr(self)
+    }
+
+    fn state_dict(&self) -> PyValue {
+        Scheduler::state_dict(self)
+    }
+
+    fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
+        Scheduler::load_state_dict(self, state)
+    }
+}
+
+/// The states of the parts of a scheduler.
+fn states(schedulers: &[Box<dyn Step>]) -> Entry<'static> {
+    Entry::Nested(schedulers.iter().map(|s| s.state_dict()).collect())
+}
+
+/// Gives each part its state.
+fn load_states(schedulers: &mut [Box<dyn Step>], state: &PyValue) -> Result<()> {
+    let parts = nested(state, "_schedulers", schedulers.len())?;
+    schedulers.iter_mut().zip(parts).try_for_each(|(s, state)| s.load_state_dict(state))
 }
 
 /// Runs one scheduler after the other, as `torch.optim.lr_scheduler.SequentialLR`.
@@ -141,5 +178,75 @@ impl ChainedScheduler {
     /// The rates now, one per group.
     pub fn last_lr(&self) -> &[f64] {
         &self.last_lr
+    }
+}
+
+impl Step for SequentialLR {
+    fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        SequentialLR::step(self, optimizer)
+    }
+
+    fn restart(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.last_epoch = 0;
+        let first = self.milestones.partition_point(|m| *m <= 0);
+        self.schedulers[first].restart(optimizer)?;
+        self.last_lr = current_lrs(optimizer);
+        Ok(())
+    }
+
+    fn undo(&mut self) {
+        self.last_epoch -= 1;
+    }
+
+    fn last_lr(&self) -> &[f64] {
+        &self.last_lr
+    }
+
+    fn state_dict(&self) -> PyValue {
+        let milestones: Vec<PyValue> = self.milestones.iter().map(|m| PyValue::Int(*m)).collect();
+        dict(&[
+            ("_schedulers", states(&self.schedulers)),
+            ("_milestones", Entry::Nested(milestones)),
+            ("last_epoch", Entry::Int(self.last_epoch)),
+            ("_last_lr", Entry::Floats(&self.last_lr)),
+        ])
+    }
+
+    fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
+        let last_epoch = int(state, "last_epoch")?;
+        load_states(&mut self.schedulers, state)?;
+        self.last_epoch = last_epoch;
+        self.last_lr = super::state::floats(state, "_last_lr", self.last_lr.len())?;
+        Ok(())
+    }
+}
+
+impl Step for ChainedScheduler {
+    fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        ChainedScheduler::step(self, optimizer)
+    }
+
+    fn restart(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.schedulers.iter_mut().try_for_each(|s| s.restart(optimizer))?;
+        self.last_lr = current_lrs(optimizer);
+        Ok(())
+    }
+
+    fn undo(&mut self) {
+        self.schedulers.iter_mut().for_each(|s| s.undo());
+    }
+
+    fn last_lr(&self) -> &[f64] {
+        &self.last_lr
+    }
+
+    fn state_dict(&self) -> PyValue {
+        dict(&[("_schedulers", states(&self.schedulers)), ("_last_lr", Entry::Floats(&self.last_lr))])
+    }
+
+    fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
+        load_states(&mut self.schedulers, state)?;
+        self.last_lr = super::state::floats(state, "_last_lr", self.last_lr.len())?;
+        Ok(())
     }
 }

@@ -3,8 +3,10 @@
 use std::f64::consts::PI;
 
 use cresset_core::{Result, ensure};
+use cresset_io::PyValue;
 
-use super::{Moment, Schedule, Scheduler, base_lrs, current_lrs};
+use super::state::{Entry, dict, float, floats};
+use super::{Moment, Schedule, Scheduler, Step, base_lrs, current_lrs};
 use crate::optimizer::ParamGroups;
 
 /// Lets the rate follow a cosine from its start to `eta_min` and back, as
@@ -126,5 +128,43 @@ impl CosineAnnealingWarmRestarts {
     /// The rates now, one per group.
     pub fn last_lr(&self) -> &[f64] {
         &self.last_lr
+    }
+}
+
+impl Step for CosineAnnealingWarmRestarts {
+    fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        CosineAnnealingWarmRestarts::step(self, optimizer)
+    }
+
+    fn restart(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.step_to(optimizer, 0.0)
+    }
+
+    fn undo(&mut self) {
+        self.last_epoch -= 1.0;
+    }
+
+    fn last_lr(&self) -> &[f64] {
+        &self.last_lr
+    }
+
+    fn state_dict(&self) -> PyValue {
+        dict(&[
+            ("T_0", Entry::Int(self.t_0)),
+            ("T_i", Entry::Float(self.length)),
+            ("T_cur", Entry::Float(self.current)),
+            ("base_lrs", Entry::Floats(&self.base_lrs)),
+            ("last_epoch", Entry::Int(self.last_epoch as i64)),
+            ("_last_lr", Entry::Floats(&self.last_lr)),
+        ])
+    }
+
+    fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
+        let groups = self.base_lrs.len();
+        let (base_lrs, last_lr) = (floats(state, "base_lrs", groups)?, floats(state, "_last_lr", groups)?);
+        let (length, current) = (float(state, "T_i")?, float(state, "T_cur")?);
+        self.last_epoch = float(state, "last_epoch")?;
+        (self.base_lrs, self.last_lr, self.length, self.current) = (base_lrs, last_lr, length, current);
+        Ok(())
     }
 }

@@ -3,8 +3,10 @@
 use std::f64::consts::PI;
 
 use cresset_core::{Result, ensure};
+use cresset_io::PyValue;
 
-use super::current_lrs;
+use super::state::{Entry, dict, floats, int};
+use super::{Step, current_lrs, each_group, set_momentum, supports_momentum};
 use crate::optimizer::ParamGroups;
 
 /// Settings of [`OneCycleLR`].
@@ -71,7 +73,6 @@ impl OneCycleLR {
         total_steps: i64,
         options: OneCycleOptions,
     ) -> Result<OneCycleLR> {
-        let groups = optimizer.group_count();
         ensure!(total_steps > 0, Value, "Expected positive integer total_steps, but got {total_steps}");
         ensure!(
             (0.0..=1.0).contains(&options.pct_start),
@@ -80,19 +81,11 @@ impl OneCycleLR {
             options.pct_start
         );
         ensure!(
-            max_lr.len() == 1 || max_lr.len() == groups,
-            Value,
-            "max_lr must have the same length as optimizer.param_groups ({groups}), got {}",
-            max_lr.len()
-        );
-        let has_momentum =
-            (0..groups).all(|g| optimizer.get(g, "momentum").is_some() || optimizer.betas(g).is_some());
-        ensure!(
-            has_momentum || !options.cycle_momentum,
+            !options.cycle_momentum || supports_momentum(optimizer),
             Value,
             "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
         );
-        let max_lrs: Vec<f64> = (0..groups).map(|g| *max_lr.get(g).unwrap_or(&max_lr[0])).collect();
+        let max_lrs = each_group(optimizer, "max_lr", max_lr)?;
         for (group, max_lr) in max_lrs.iter().enumerate() {
             let initial = max_lr / options.div_factor;
             optimizer.set(group, "initial_lr", initial)?;
@@ -117,13 +110,15 @@ impl OneCycleLR {
             self.total_steps
         );
         self.last_epoch += 1;
+        self.apply(optimizer)
+    }
+
+    fn apply(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
         for group in 0..self.max_lrs.len() {
             let (lr, momentum) = self.at(self.last_epoch as f64, group);
             optimizer.set(group, "lr", lr)?;
-            match optimizer.betas(group) {
-                _ if !self.options.cycle_momentum => {}
-                Some((_, beta2)) => optimizer.set_betas(group, (momentum, beta2))?,
-                None => optimizer.set(group, "momentum", momentum)?,
+            if self.options.cycle_momentum {
+                set_momentum(optimizer, group, momentum)?;
             }
         }
         self.last_lr = current_lrs(optimizer);
@@ -162,5 +157,40 @@ impl OneCycleLR {
     /// The rates now, one per group.
     pub fn last_lr(&self) -> &[f64] {
         &self.last_lr
+    }
+}
+
+impl Step for OneCycleLR {
+    fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        OneCycleLR::step(self, optimizer)
+    }
+
+    fn restart(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        self.last_epoch = 0;
+        self.apply(optimizer)
+    }
+
+    fn undo(&mut self) {
+        self.last_epoch -= 1;
+    }
+
+    fn last_lr(&self) -> &[f64] {
+        &self.last_lr
+    }
+
+    fn state_dict(&self) -> PyValue {
+        dict(&[
+            ("total_steps", Entry::Int(self.total_steps)),
+            ("last_epoch", Entry::Int(self.last_epoch)),
+            ("_step_count", Entry::Int(self.last_epoch + 1)),
+            ("_last_lr", Entry::Floats(&self.last_lr)),
+        ])
+    }
+
+    fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
+        let (total_steps, last_epoch) = (int(state, "total_steps")?, int(state, "last_epoch")?);
+        self.last_lr = floats(state, "_last_lr", self.max_lrs.len())?;
+        (self.total_steps, self.last_epoch) = (total_steps, last_epoch);
+        Ok(())
     }
 }

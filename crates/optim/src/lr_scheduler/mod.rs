@@ -8,20 +8,27 @@
 mod compose;
 mod cosine;
 mod cycle;
+mod cyclic;
 mod factor;
 mod plateau;
+mod state;
+mod swa;
 
 pub use compose::{ChainedScheduler, SequentialLR, Step};
 pub use cosine::{CosineAnnealing, CosineAnnealingLR, CosineAnnealingWarmRestarts};
 pub use cycle::{OneCycleLR, OneCycleOptions};
+pub use cyclic::{CyclicLR, CyclicMode, CyclicOptions};
 pub use factor::{
     ConstantFactor, ConstantLR, ExponentialDecay, ExponentialLR, Lambda, LambdaLR, LinearFactor, LinearLR,
     MultiStep, MultiStepLR, Multiplicative, MultiplicativeLR, Polynomial, PolynomialLR, StepDecay, StepLR,
 };
 pub use plateau::{Mode, PlateauOptions, ReduceLROnPlateau};
+pub use swa::{SWALR, SwaAnnealing};
 
 use cresset_core::{Result, ensure};
+use cresset_io::PyValue;
 
+use self::state::{Entry, dict, floats, int};
 use crate::optimizer::ParamGroups;
 
 /// What a schedule knows when it is asked for a rate.
@@ -60,19 +67,6 @@ pub struct Scheduler<S> {
     step_count: i64,
 }
 
-/// What a scheduler remembers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SchedulerState {
-    /// The epoch.
-    pub last_epoch: i64,
-    /// How often it was stepped, counting its making.
-    pub step_count: i64,
-    /// The rates at the start.
-    pub base_lrs: Vec<f64>,
-    /// The rates now.
-    pub last_lr: Vec<f64>,
-}
-
 /// Notes the rate at the start of each group, unless an earlier schedule did; those rates.
 pub(crate) fn base_lrs(optimizer: &mut dyn ParamGroups) -> Result<Vec<f64>> {
     let mut rates = Vec::new();
@@ -107,6 +101,7 @@ impl<S: Schedule> Scheduler<S> {
     /// # Errors
     /// `Value` when the optimizer has more groups than it had at the start.
     pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        warn_if_early(optimizer, self.step_count);
         self.advance(optimizer, false)
     }
 
@@ -139,30 +134,61 @@ impl<S: Schedule> Scheduler<S> {
         self.last_epoch
     }
 
-    /// What the scheduler remembers.
-    pub fn state_dict(&self) -> SchedulerState {
-        SchedulerState {
-            last_epoch: self.last_epoch,
-            step_count: self.step_count,
-            base_lrs: self.base_lrs.clone(),
-            last_lr: self.last_lr.clone(),
-        }
+    /// What the scheduler remembers, under PyTorch's keys. The rates themselves are in the optimizer's state.
+    pub fn state_dict(&self) -> PyValue {
+        dict(&[
+            ("base_lrs", Entry::Floats(&self.base_lrs)),
+            ("last_epoch", Entry::Int(self.last_epoch)),
+            ("_step_count", Entry::Int(self.step_count)),
+            ("_last_lr", Entry::Floats(&self.last_lr)),
+        ])
     }
 
-    /// Continues from what a scheduler of the same schedule remembered; the rates themselves are in the optimizer's state.
+    /// Continues from what a scheduler of the same schedule remembered, here or in PyTorch.
     ///
     /// # Errors
-    /// `Value` when the number of groups differs.
-    pub fn load_state_dict(&mut self, state: &SchedulerState) -> Result<()> {
-        ensure!(
-            state.base_lrs.len() == self.base_lrs.len(),
-            Value,
-            "loaded scheduler state has a different number of parameter groups"
-        );
-        self.last_epoch = state.last_epoch;
-        self.step_count = state.step_count;
-        self.base_lrs.clone_from(&state.base_lrs);
-        self.last_lr.clone_from(&state.last_lr);
+    /// `Value` when the number of groups differs, `Key` and `Type` for states of something else.
+    pub fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
+        let groups = self.base_lrs.len();
+        let base_lrs = floats(state, "base_lrs", groups)?;
+        let (last_epoch, step_count) = (int(state, "last_epoch")?, int(state, "_step_count")?);
+        self.last_lr = floats(state, "_last_lr", groups)?;
+        (self.base_lrs, self.last_epoch, self.step_count) = (base_lrs, last_epoch, step_count);
         Ok(())
+    }
+}
+
+/// A setting of all groups, given once or once per group.
+pub(crate) fn each_group(optimizer: &dyn ParamGroups, name: &str, values: &[f64]) -> Result<Vec<f64>> {
+    let groups = optimizer.group_count();
+    ensure!(
+        values.len() == 1 || values.len() == groups,
+        Value,
+        "{name} must have the same length as optimizer.param_groups. {name} has {} values, param_groups has {groups}.",
+        values.len()
+    );
+    Ok((0..groups).map(|g| *values.get(g).unwrap_or(&values[0])).collect())
+}
+
+/// Whether all groups have a momentum or decay rates.
+pub(crate) fn supports_momentum(optimizer: &dyn ParamGroups) -> bool {
+    (0..optimizer.group_count())
+        .all(|g| optimizer.get(g, "momentum").is_some() || optimizer.betas(g).is_some())
+}
+
+/// Sets the momentum of a group, or its first decay rate.
+pub(crate) fn set_momentum(optimizer: &mut dyn ParamGroups, group: usize, momentum: f64) -> Result<()> {
+    match optimizer.betas(group) {
+        Some((_, beta2)) => optimizer.set_betas(group, (momentum, beta2)),
+        None => optimizer.set(group, "momentum", momentum),
+    }
+}
+
+/// Warns, as PyTorch does, when the first step of a schedule comes before that of the optimizer.
+pub(crate) fn warn_if_early(optimizer: &dyn ParamGroups, step_count: i64) {
+    if step_count == 1 && !optimizer.has_stepped() {
+        eprintln!(
+            "UserWarning: Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in PyTorch skipping the first value of the learning rate schedule. See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
+        );
     }
 }

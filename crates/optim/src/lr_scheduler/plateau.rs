@@ -1,8 +1,10 @@
 //! A schedule that follows a measured value.
 
 use cresset_core::{Result, ensure};
+use cresset_io::PyValue;
 
 use super::current_lrs;
+use super::state::{Entry, dict, float, floats, int};
 use crate::optimizer::ParamGroups;
 
 /// Which values of the measure are better.
@@ -121,5 +123,29 @@ impl ReduceLROnPlateau {
     /// The rates now, one per group.
     pub fn last_lr(&self) -> &[f64] {
         &self.last_lr
+    }
+
+    /// What the scheduler remembers, under PyTorch's keys.
+    pub fn state_dict(&self) -> PyValue {
+        dict(&[
+            ("best", Entry::Float(self.best)),
+            ("num_bad_epochs", Entry::Int(self.bad_epochs)),
+            ("cooldown_counter", Entry::Int(self.cooldown)),
+            ("last_epoch", Entry::Int(self.last_epoch)),
+            ("_last_lr", Entry::Floats(&self.last_lr)),
+        ])
+    }
+
+    /// Continues from what a scheduler with the same settings remembered, here or in PyTorch.
+    ///
+    /// # Errors
+    /// `Value` when the number of groups differs, `Key` and `Type` for states of something else.
+    pub fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
+        let (best, last_epoch) = (float(state, "best")?, int(state, "last_epoch")?);
+        let (bad_epochs, cooldown) = (int(state, "num_bad_epochs")?, int(state, "cooldown_counter")?);
+        self.last_lr = floats(state, "_last_lr", self.last_lr.len())?;
+        (self.best, self.last_epoch, self.bad_epochs, self.cooldown) =
+            (best, last_epoch, bad_epochs, cooldown);
+        Ok(())
     }
 }

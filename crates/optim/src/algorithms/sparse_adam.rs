@@ -1,0 +1,83 @@
+//! SparseAdam: Adam on the rows of a table that have gradients.
+
+use cresset_core::value::Value;
+use cresset_core::{Result, Tensor, bail, ensure, ops};
+
+use super::num;
+use crate::hyper::{Betas, betas, hyper, python_float};
+use crate::optimizer::{Optimizer, Update};
+use crate::state::State;
+
+hyper! {
+    /// Hyper-parameters of [`SparseAdam`].
+    SparseAdamOptions {
+        /// Learning rate (default: 1e-3).
+        lr: f64 = 1e-3,
+        /// Decay rates of the moments (default: 0.9 and 0.999).
+        betas: Betas = (0.9, 0.999),
+        /// Added to the root of the second moment (default: 1e-8).
+        eps: f64 = 1e-8,
+        /// Whether to climb instead (default: no).
+        maximize: bool = false,
+    }
+    besides {}
+    check |h| {
+        ensure!(h.lr > 0.0, Value, "Invalid learning rate: {}", python_float(h.lr));
+        ensure!(h.eps > 0.0, Value, "Invalid epsilon value: {}", python_float(h.eps));
+        betas(h.betas)?;
+    }
+}
+
+/// Adam for sparse gradients, as `torch.optim.SparseAdam`: moments and parameters change only where the gradient has
+/// elements; the steps are counted for the whole parameter.
+pub type SparseAdam = Optimizer<SparseAdamUpdate>;
+
+/// The update of [`SparseAdam`].
+pub struct SparseAdamUpdate;
+
+impl Update for SparseAdamUpdate {
+    type Options = SparseAdamOptions;
+
+    fn prepare(param: &Tensor, _: &mut State, _: &SparseAdamOptions) -> Result<()> {
+        ensure!(!param.is_sparse(), Value, "SparseAdam requires dense parameter tensors");
+        ensure!(!param.is_complex(), Value, "SparseAdam does not support complex parameters");
+        Ok(())
+    }
+
+    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &SparseAdamOptions) -> Result<()> {
+        if !grad.is_sparse() {
+            bail!("SparseAdam does not support dense gradients, please consider Adam instead");
+        }
+        let step = match state.get("step").and_then(Value::as_scalar) {
+            Some(step) => step.to_i64() + 1,
+            None => 1,
+        };
+        state.insert("step", step);
+        let (exp_avg, exp_avg_sq) =
+            (state.zeros_like("exp_avg", param)?, state.zeros_like("exp_avg_sq", param)?);
+        let grad = if h.maximize { grad.neg()? } else { grad.clone() }.coalesce()?;
+        if grad._nnz()? == 0 {
+            return Ok(());
+        }
+        let values = grad._values()?;
+        let moment = moved(&exp_avg, &grad, &values, 1.0 - h.betas.0)?;
+        let square = moved(&exp_avg_sq, &grad, &values.pow_scalar(2)?, 1.0 - h.betas.1)?;
+        let (first, second) = (1.0 - h.betas.0.powf(step as f64), 1.0 - h.betas.1.powf(step as f64));
+        let rate = h.lr * second.sqrt() / first;
+        let change = moment.div(&square.sqrt()?.add_(&num(h.eps)?)?)?.mul_(&num(-rate)?)?;
+        param.add_(&like(&grad, &change)?).map(|_| ())
+    }
+}
+
+/// Moves the stored elements of `average` towards `values` by a part of the way; where they are then.
+fn moved(average: &Tensor, grad: &Tensor, values: &Tensor, part: f64) -> Result<Tensor> {
+    let old = average.sparse_mask(grad)?._values()?;
+    let change = values.sub(&old)?.mul_(&num(part)?)?;
+    average.add_(&like(grad, &change)?)?;
+    change.add_(&old)
+}
+
+/// A sparse tensor with the coordinates of `grad` and other values.
+fn like(grad: &Tensor, values: &Tensor) -> Result<Tensor> {
+    ops::sparse_coo_tensor_indices_size(&grad._indices()?, values, grad.sizes())
+}

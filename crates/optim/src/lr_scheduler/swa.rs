@@ -1,0 +1,63 @@
+//! The way to the constant rate of weight averaging.
+
+use std::f64::consts::PI;
+
+use cresset_core::{Result, ensure};
+
+use super::{Moment, Schedule, Scheduler, each_group};
+use crate::optimizer::ParamGroups;
+
+/// Lets the rate go to a constant, as `torch.optim.swa_utils.SWALR` (Izmailov et al. 2018).
+pub type SWALR = Scheduler<SwaAnnealing>;
+
+/// The rule of [`SWALR`].
+#[derive(Clone, Debug)]
+pub struct SwaAnnealing {
+    /// The rates at the end, one per group.
+    pub swa_lrs: Vec<f64>,
+    /// Epochs until they are reached.
+    pub anneal_epochs: i64,
+    /// Whether the way is a cosine, else a line.
+    pub cosine: bool,
+}
+
+impl SwaAnnealing {
+    /// How much of the way is behind, from 0 to 1.
+    fn part(&self, epoch: i64) -> f64 {
+        let t = (epoch as f64 / self.anneal_epochs.max(1) as f64).clamp(0.0, 1.0);
+        if self.cosine { (1.0 - (PI * t).cos()) / 2.0 } else { t }
+    }
+}
+
+impl Schedule for SwaAnnealing {
+    fn lr(&self, now: Moment) -> f64 {
+        let end = self.swa_lrs[now.group.min(self.swa_lrs.len() - 1)];
+        let epoch = if self.anneal_epochs == 0 { now.epoch.max(1) } else { now.epoch };
+        let before = self.part(epoch - 1);
+        let start = if before == 1.0 { end } else { (now.lr - before * end) / (1.0 - before) };
+        let part = self.part(epoch);
+        end * part + start * (1.0 - part)
+    }
+}
+
+impl SWALR {
+    /// Starts on the way to `swa_lr`, one rate for all groups or one for each.
+    ///
+    /// # Errors
+    /// `Value` for a negative number of epochs, or another number of rates than groups.
+    pub fn new(
+        optimizer: &mut dyn ParamGroups,
+        swa_lr: &[f64],
+        anneal_epochs: i64,
+        cosine: bool,
+    ) -> Result<SWALR> {
+        ensure!(
+            anneal_epochs >= 0,
+            Value,
+            "anneal_epochs must be equal or greater than 0, got {anneal_epochs}"
+        );
+        let swa_lrs = each_group(optimizer, "swa_lr", swa_lr)?;
+        swa_lrs.iter().enumerate().try_for_each(|(group, lr)| optimizer.set(group, "swa_lr", *lr))?;
+        Scheduler::start(optimizer, SwaAnnealing { swa_lrs, anneal_epochs, cosine })
+    }
+}
