@@ -17,6 +17,7 @@ pub mod indexing;
 pub mod layout;
 pub mod library;
 pub mod literal;
+mod matrices;
 pub mod modes;
 pub mod op;
 pub mod ops;

@@ -15,6 +15,7 @@ pub mod index;
 pub mod isa;
 mod lanes;
 pub mod loss;
+pub mod linalg;
 pub mod math;
 pub mod nll;
 pub mod norm;

@@ -32,6 +32,13 @@ mod group_norm;
 mod image;
 mod index;
 mod join;
+mod linalg_definite;
+mod linalg_determinant;
+mod linalg_elimination;
+mod linalg_hermitian;
+mod linalg_orthogonal;
+mod linalg_singular;
+mod linalg_systems;
 mod loss;
 mod margin_loss;
 mod math;
@@ -110,6 +117,13 @@ pub use group_norm::*;
 pub use image::*;
 pub use index::*;
 pub use join::*;
+pub use linalg_definite::*;
+pub use linalg_determinant::*;
+pub use linalg_elimination::*;
+pub use linalg_hermitian::*;
+pub use linalg_orthogonal::*;
+pub use linalg_singular::*;
+pub use linalg_systems::*;
 pub use loss::*;
 pub use margin_loss::*;
 pub use math::*;
@@ -193,6 +207,13 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     image::OPS,
     index::OPS,
     join::OPS,
+    linalg_definite::OPS,
+    linalg_determinant::OPS,
+    linalg_elimination::OPS,
+    linalg_hermitian::OPS,
+    linalg_orthogonal::OPS,
+    linalg_singular::OPS,
+    linalg_systems::OPS,
     loss::OPS,
     margin_loss::OPS,
     math::OPS,

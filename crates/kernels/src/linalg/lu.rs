@@ -1,0 +1,109 @@
+//! LU factorisation with partial pivoting.
+
+use super::field::Field;
+use super::matrix::MatrixMut;
+use super::triangular::{Triangle, solve};
+use super::vector::axpy;
+
+/// Columns that are factored one by one; wider matrices are halved.
+const NARROW: usize = 16;
+
+/// Factors `a = P L U` in place: `L` (unit diagonal) below the diagonal, `U` on and above it.
+///
+/// `pivots[i]` is the row, counted from 1, that row `i` was exchanged with; with `pivot` false no rows are exchanged.
+/// Returns 0, or the number (from 1) of the first zero on the diagonal of `U`.
+pub fn lu<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32], pivot: bool) -> i32 {
+    let info = if pivot { halve(a, pivots) } else { plain(a) };
+    if !pivot {
+        pivots.iter_mut().zip(1..).for_each(|(p, i)| *p = i);
+    }
+    info
+}
+
+/// Factors the left half, then what it leaves of the right one.
+fn halve<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32]) -> i32 {
+    let steps = a.rows.min(a.cols);
+    if a.cols <= NARROW || steps <= 1 {
+        return narrow(a, pivots);
+    }
+    let left = (steps / 2).max(1);
+    let (m, n) = (a.rows, a.cols);
+    let mut info = halve(&mut a.part(0..m, 0..left), &mut pivots[..left]);
+    exchange(&mut a.part(0..m, left..n), &pivots[..left]);
+    eliminate(a, left);
+    let (first, second) = pivots.split_at_mut(left);
+    let _ = first;
+    let below = halve(&mut a.part(left..m, left..n), second);
+    exchange(&mut a.part(left..m, 0..left), second);
+    second.iter_mut().for_each(|p| *p += left as i32);
+    if info == 0 && below != 0 {
+        info = below + left as i32;
+    }
+    info
+}
+
+/// The right half after the first `left` columns have been factored.
+fn eliminate<T: Field>(a: &mut MatrixMut<T>, left: usize) {
+    let [top, mut right, bottom, mut rest] = a.quarters(left, left);
+    solve(Triangle { matrix: top.view(), upper: false, unit: true }, &mut right);
+    rest.subtract_product(bottom.view(), right.view());
+}
+
+/// Exchanges row `i` with row `pivots[i] - 1`, for all `i` in order.
+pub fn exchange<T: Field>(a: &mut MatrixMut<T>, pivots: &[i32]) {
+    for (i, p) in pivots.iter().enumerate() {
+        a.swap_rows(i, *p as usize - 1);
+    }
+}
+
+/// One column after another.
+fn narrow<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32]) -> i32 {
+    let mut info = 0;
+    for j in 0..a.rows.min(a.cols) {
+        let p = pivot_row(a, j);
+        pivots[j] = p as i32 + 1;
+        a.swap_rows(j, p);
+        if !step(a, j) && info == 0 {
+            info = j as i32 + 1;
+        }
+    }
+    info
+}
+
+/// Without pivots.
+fn plain<T: Field>(a: &mut MatrixMut<T>) -> i32 {
+    let mut info = 0;
+    for j in 0..a.rows.min(a.cols) {
+        if !step(a, j) && info == 0 {
+            info = j as i32 + 1;
+        }
+    }
+    info
+}
+
+/// The row, from `j` on, with the largest element in column `j`.
+fn pivot_row<T: Field>(a: &MatrixMut<T>, j: usize) -> usize {
+    let mut best = (j, a.at(j, j).size());
+    for i in j + 1..a.rows {
+        let size = a.at(i, j).size();
+        if size > best.1 {
+            best = (i, size);
+        }
+    }
+    best.0
+}
+
+/// Clears column `j` below the diagonal; `false` if the diagonal element is zero.
+fn step<T: Field>(a: &mut MatrixMut<T>, j: usize) -> bool {
+    let pivot = a.at(j, j);
+    if pivot == T::ZERO {
+        return false;
+    }
+    for i in j + 1..a.rows {
+        let (top, row) = a.row_and_mut(j, i);
+        let factor = row[j] / pivot;
+        row[j] = factor;
+        axpy(-factor, &top[j + 1..], &mut row[j + 1..]);
+    }
+    true
+}
