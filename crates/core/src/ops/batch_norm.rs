@@ -81,12 +81,12 @@ fn statistics(x: &Tensor, shape: BatchShape) -> Result<(Tensor, Tensor)> {
 }
 
 /// Moves running statistics towards those of the batch.
+///
+/// As in PyTorch this is no write that a saved tensor notices: a network may see two batches before one backward pass.
 fn update(running: Option<&Tensor>, batch: &Tensor, momentum: f64) -> Result<()> {
     let Some(running) = running else { return Ok(()) };
     let next = scale(batch, momentum)?.add(&scale(&running.to_dtype(DType::F64)?, 1.0 - momentum)?)?;
-    copy_into(running, &next)?;
-    running.bump_version();
-    Ok(())
+    copy_into(running, &next)
 }
 
 /// Normalised input, mean and reciprocal deviation of each channel.
@@ -423,7 +423,6 @@ mod instance_norm {
             if let (Some(kept), Some(all)) = (kept, all) {
                 let next = crate::ops::mean_dim::call(&all.view([n, c])?, Some(&[0]), false, None)?;
                 copy_into(kept, &next)?;
-                kept.bump_version();
             }
         }
         y.view(&sizes)

@@ -179,3 +179,12 @@ fn a_replaced_weight_prints_without_panicking() -> Result<()> {
     assert_eq!(layer.to_string(), "Linear(in_features=0, out_features=2, bias=True)");
     Ok(())
 }
+
+#[test]
+fn batch_norm_may_see_two_batches_before_a_backward_pass() -> Result<()> {
+    let norm = cresset_nn::BatchNorm2d::new(2)?;
+    let (real, fake) = (filled(&[3, 2, 4, 4], 1.0)?, filled(&[3, 2, 4, 4], 2.0)?);
+    norm.forward(&real)?.square()?.sum()?.add(&norm.forward(&fake)?.square()?.sum()?)?.backward()?;
+    assert!(norm.parameters()[0].grad().is_some());
+    Ok(())
+}
