@@ -77,6 +77,7 @@ mod sparse_product;
 mod special;
 mod spectral;
 mod splitting;
+mod stft;
 mod ternary;
 mod transcendental;
 mod unary;
@@ -89,6 +90,7 @@ mod view_grad;
 pub(crate) mod view_layout;
 mod views;
 mod views_inplace;
+mod window;
 
 pub use activation::*;
 pub use activation_grad::*;
@@ -161,6 +163,7 @@ pub use sparse_product::*;
 pub use special::*;
 pub use spectral::*;
 pub use splitting::*;
+pub use stft::*;
 pub use ternary::*;
 pub use transcendental::*;
 pub use unary::*;
@@ -172,6 +175,7 @@ pub use vector_norm::*;
 pub use view_grad::*;
 pub use views::*;
 pub use views_inplace::*;
+pub use window::*;
 
 use crate::op::OpDef;
 
@@ -251,6 +255,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     special::OPS,
     spectral::OPS,
     splitting::OPS,
+    stft::OPS,
     ternary::OPS,
     transcendental::OPS,
     unary::OPS,
@@ -262,4 +267,5 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     view_grad::OPS,
     views::OPS,
     views_inplace::OPS,
+    window::OPS,
 ];
