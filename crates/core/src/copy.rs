@@ -188,7 +188,7 @@ pub(crate) fn resize_output(out: &Tensor, sizes: &[i64]) -> Result<()> {
 pub(crate) fn resize(t: &Tensor, layout: Layout) -> Result<()> {
     checked_numel(&layout.sizes, t.dtype().size())?;
     let storage = t.storage();
-    storage.grow(layout.end() * t.dtype().size())?;
+    storage.grow(layout.end().saturating_mul(t.dtype().size()))?;
     t.set_view(storage, layout)
 }
 
@@ -233,15 +233,23 @@ pub(crate) fn empty_of_format(
 /// `Runtime` when the format is for another number of dimensions.
 pub(crate) fn empty_in_format(t: &Tensor, dtype: DType, format: MemoryFormat) -> Result<Tensor> {
     let sizes = t.sizes();
-    let wanted = match format {
+    match format {
         MemoryFormat::Preserve => return empty_like(t, dtype),
         MemoryFormat::Contiguous => return Tensor::empty_of(&sizes, dtype, t.device()),
-        MemoryFormat::ChannelsLast => 4,
-        MemoryFormat::ChannelsLast3d => 5,
-    };
-    if sizes.len() != wanted {
-        let name = if wanted == 4 { "channels_last" } else { "channels_last_3d" };
-        bail!("required rank {wanted} tensor to use {name} format");
+        _ => check_rank(&sizes, format)?,
     }
     Tensor::empty_strided_of(&sizes, &crate::layout::channels_last_strides(&sizes), dtype, t.device())
+}
+
+/// Channels-last formats are for four dimensions (with depth five).
+pub(crate) fn check_rank(sizes: &[i64], format: MemoryFormat) -> Result<()> {
+    let (wanted, name) = match format {
+        MemoryFormat::ChannelsLast => (4, "channels_last"),
+        MemoryFormat::ChannelsLast3d => (5, "channels_last_3d"),
+        _ => return Ok(()),
+    };
+    if sizes.len() != wanted {
+        bail!("required rank {wanted} tensor to use {name} format");
+    }
+    Ok(())
 }

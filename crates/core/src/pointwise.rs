@@ -246,7 +246,9 @@ fn narrowed(t: &Tensor, dtype: DType) -> Result<Tensor> {
 /// Applies a function of three tensors with promotion.
 pub(crate) fn ternary(op: Ternary, name: &str, inputs: [&Tensor; 3], out: Out) -> Result<Tensor> {
     let dtype = result_type(&inputs);
-    launch(name, out, (dtype, dtype), inputs, |sizes, o, ins| {
+    let [a, b, c] = inputs;
+    let (a, b, c) = (&narrowed(a, dtype)?, &narrowed(b, dtype)?, &narrowed(c, dtype)?);
+    launch(name, out, (dtype, dtype), [a, b, c], |sizes, o, ins| {
         // SAFETY: as in `unary_as`.
         unsafe { kernels::ternary(op, compute_type(dtype), sizes, o, ins) }
     })

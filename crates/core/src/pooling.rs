@@ -48,7 +48,7 @@ pub(crate) fn output_size(
     if padding < 0 {
         bail!("pad must be non-negative, but got pad: {padding}");
     }
-    let reach = (kernel - 1).checked_mul(dilation).and_then(|r| r.checked_add(1));
+    let reach = kernel.saturating_sub(1).checked_mul(dilation).and_then(|r| r.checked_add(1));
     let Some(reach) = reach else {
         bail!("effective kernel size overflows, but got kernel_size={kernel} and dilation={dilation}")
     };
@@ -57,9 +57,11 @@ pub(crate) fn output_size(
             "pad should be at most half of effective kernel size, but got pad={padding}, kernel_size={kernel} and dilation={dilation}"
         );
     }
-    let extra = if ceil { stride - 1 } else { 0 };
-    let size = (input + 2 * padding - reach).saturating_add(extra).div_euclid(stride) + 1;
-    Ok(if ceil && (size - 1) * stride >= input + padding { size - 1 } else { size })
+    let extra = if ceil { stride.saturating_sub(1) } else { 0 };
+    let left = input.saturating_add(2 * padding).saturating_sub(reach);
+    let size = left.saturating_add(extra).wrapping_div_euclid(stride).saturating_add(1);
+    let beyond = size.saturating_sub(1).saturating_mul(stride) >= input.saturating_add(padding);
+    Ok(if ceil && beyond { size.saturating_sub(1) } else { size })
 }
 
 fn positive(what: &str, values: &[i64], names: &[&str]) -> Result<()> {

@@ -132,8 +132,9 @@ impl<const N: usize> Plan<N> {
         let mut dims = Small::new(Dim { size: 1, strides: [0; N] }, sizes.len().max(1));
         let mut len = 0;
         for d in (0..sizes.len()).rev().filter(|&d| sizes[d] != 1) {
-            let strides =
-                std::array::from_fn(|i| operands[i].strides[d] as isize * operands[i].dtype.size() as isize);
+            let strides = std::array::from_fn(|i| {
+                (operands[i].strides[d] as isize).wrapping_mul(operands[i].dtype.size() as isize)
+            });
             dims[len] = Dim { size: sizes[d] as usize, strides };
             len += 1;
         }

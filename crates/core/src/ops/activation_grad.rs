@@ -41,10 +41,10 @@ mod tanh_backward {
         pointwise::activation_grad(ActivationGrad::Tanh, "tanh_backward_cpu", grad_output, output, out)
     }
     fn grad_grad_output(g: &Tensor, output: &Tensor) -> Result<Tensor> {
-        tanh_backward(g, output)
+        tanh_backward(g, &output.conj()?)
     }
     fn grad_output(g: &Tensor, grad_output: &Tensor, output: &Tensor) -> Result<Tensor> {
-        g.mul(&grad_output.conj()?)?.mul(&output.mul_scalar(-2)?)
+        g.conj()?.mul(grad_output)?.mul(&output.conj()?.mul_scalar(-2)?)
     }
 }
 
@@ -60,10 +60,10 @@ mod sigmoid_backward {
         pointwise::activation_grad(ActivationGrad::Sigmoid, "sigmoid_backward_cpu", grad_output, output, out)
     }
     fn grad_grad_output(g: &Tensor, output: &Tensor) -> Result<Tensor> {
-        sigmoid_backward(g, output)
+        sigmoid_backward(g, &output.conj()?)
     }
     fn grad_output(g: &Tensor, grad_output: &Tensor, output: &Tensor) -> Result<Tensor> {
-        g.mul(&grad_output.conj()?)?.mul(&output.mul_scalar(-2)?.add_scalar(1)?)
+        g.conj()?.mul(grad_output)?.mul(&output.conj()?.mul_scalar(-2)?.add_scalar(1)?)
     }
 }
 
@@ -75,6 +75,12 @@ mod sigmoid_backward {
 )]
 mod threshold_backward {
     fn kernel(grad_output: &Tensor, this: &Tensor, threshold: Scalar, out: Out) -> Result<Tensor> {
+        if grad_output.dtype().is_integral_or_bool() && this.dtype().is_integral_or_bool() {
+            let below = this.detach().le_scalar(threshold)?;
+            let zero = Tensor::scalar(0, grad_output.dtype())?;
+            let dtype = crate::promotion::result_type(&[grad_output, this]);
+            return pointwise::select(&below, &zero, grad_output, dtype, out);
+        }
         pointwise::activation_grad(
             ActivationGrad::Threshold { threshold: threshold.to_f64() },
             "threshold_backward_cpu",

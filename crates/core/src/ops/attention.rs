@@ -6,7 +6,7 @@ use super::dropout::dropout;
 use super::{_safe_softmax, full, masked_fill, ones, repeat_interleave, tril, where_self};
 use crate::op::OpDef;
 use crate::scalar::type_name;
-use crate::{DType, Result, Scalar, Tensor, bail, op_list};
+use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![scaled_dot_product_attention, _scaled_dot_product_attention_math];
 
@@ -82,6 +82,13 @@ mod _scaled_dot_product_attention_math {
         scale: Option<f64>,
         enable_gqa: bool,
     ) -> Result<(Tensor, Tensor)> {
+        for (name, t) in [("query", query), ("key", key), ("value", value)] {
+            ensure!(
+                t.dim() >= 2,
+                "scaled_dot_product_attention: {name} must have at least 2 dimensions, got {}",
+                t.dim()
+            );
+        }
         let dtype = query.dtype();
         let working = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
         let [query, key, value] = [query, key, value].map(|t| t.to_dtype(working));

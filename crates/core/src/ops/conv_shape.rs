@@ -220,6 +220,12 @@ impl Shape {
             all[3 - list.len()..].iter_mut().zip(list).for_each(|(a, x)| *a = *x as usize);
             all
         };
+        // A single window never moves: its stride, which the kernels step through, may be absurd.
+        let stride = |d: usize| match to[d + 2] {
+            1 => self.stride[d].min(from[d + 2] + 2 * self.padding[d] + 1).max(1),
+            _ => self.stride[d],
+        };
+        let strides: Dims = (0..self.dims()).map(stride).collect();
         Conv {
             batch: self.input[0] as usize,
             groups: self.groups as usize,
@@ -228,7 +234,7 @@ impl Shape {
             input: three(&from[2..], 1),
             output: three(&to[2..], 1),
             kernel: three(&self.weight[2..], 1),
-            stride: three(&self.stride, 1),
+            stride: three(&strides, 1),
             padding: three(&self.padding, 0),
             dilation: three(&self.dilation, 1),
         }

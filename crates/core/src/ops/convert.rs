@@ -375,7 +375,8 @@ mod resize_ {
         ensure!(!this.requires_grad(), "cannot resize variables that require grad");
         let mut layout = Layout { offset: this.storage_offset(), ..Layout::contiguous(size) };
         match memory_format {
-            Some(MemoryFormat::ChannelsLast | MemoryFormat::ChannelsLast3d) => {
+            Some(format @ (MemoryFormat::ChannelsLast | MemoryFormat::ChannelsLast3d)) => {
+                copy::check_rank(size, format)?;
                 layout.strides = channels_last_strides(size)
             }
             Some(MemoryFormat::Preserve) => bail!("Unsupported memory format Preserve"),
@@ -398,7 +399,8 @@ mod resize_as_ {
         let sizes = the_template.sizes();
         let layout = match memory_format {
             Some(MemoryFormat::Preserve) => Layout { offset: this.storage_offset(), ..the_template.layout() },
-            Some(MemoryFormat::ChannelsLast | MemoryFormat::ChannelsLast3d) => {
+            Some(format @ (MemoryFormat::ChannelsLast | MemoryFormat::ChannelsLast3d)) => {
+                copy::check_rank(&sizes, format)?;
                 Layout::new(&sizes, &channels_last_strides(&sizes), this.storage_offset())
             }
             _ if this.sizes() == sizes => return Ok(this.clone()),

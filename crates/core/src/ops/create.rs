@@ -459,9 +459,12 @@ fn triangle_indices(
     if !matches!(dtype, DType::I64 | DType::I32) {
         bail!(NotImplemented, "\"{name}\" not implemented for '{}'", dtype.scalar_type());
     }
+    // Rows are looked at one by one, so no more of them than can be named in memory.
+    drop(Tensor::empty_of(&[row], DType::I64, Device::Cpu)?);
     let (mut rows, mut cols) = (Vec::new(), Vec::new());
     for i in 0..row {
         let (start, end) = columns(i);
+        drop(Tensor::empty_of(&[2, (end.min(col) - start.max(0)).max(0)], DType::I64, Device::Cpu)?);
         for j in start.clamp(0, col)..end.clamp(0, col) {
             rows.push(i);
             cols.push(j);
@@ -480,7 +483,7 @@ fn triangle_indices(
 )]
 mod tril_indices {
     fn kernel(row: i64, col: i64, offset: i64, dtype: Option<DType>) -> Result<Tensor> {
-        triangle_indices("tril_indices", row, col, |i| (0, i + offset + 1), dtype)
+        triangle_indices("tril_indices", row, col, |i| (0, i.saturating_add(offset).saturating_add(1)), dtype)
     }
 }
 
@@ -492,6 +495,6 @@ mod tril_indices {
 )]
 mod triu_indices {
     fn kernel(row: i64, col: i64, offset: i64, dtype: Option<DType>) -> Result<Tensor> {
-        triangle_indices("triu_indices", row, col, |i| (i + offset, col), dtype)
+        triangle_indices("triu_indices", row, col, |i| (i.saturating_add(offset), col), dtype)
     }
 }

@@ -396,8 +396,10 @@ mod index_add {
         let d = wrap_dim(dim, this.dim())?;
         check_index_source("index_add_()", this, d, index, source)?;
         let result = target_as(this, out)?;
-        let source =
-            if alpha == Scalar::Int(1) { source.clone() } else { source.mul(&Tensor::wrapped(alpha)?)? };
+        let source = match alpha {
+            Scalar::Int(1) => source.clone(),
+            _ => source.mul(&Tensor::wrapped(alpha)?)?.to_dtype(this.dtype())?,
+        };
         let (index, source) = (long(index)?, apart(&source, &result)?);
         let along = Along::new(&result, d, index.numel() as i64);
         let indexed = [along.index(&result, &index, false)];
@@ -443,7 +445,7 @@ mod index_copy {
     ) -> Result<Tensor> {
         let d = wrap_dim(dim, this.dim())?;
         check_index_copy(this, d, index, source)?;
-        let result = target(this, out)?;
+        let result = target_as(this, out)?;
         let source = apart(source, &result)?;
         let along = Along::new(&result, d, index.numel() as i64);
         let indexed = [along.index(&result, index, false)];
@@ -534,7 +536,7 @@ mod index_fill {
         if value.is_complex() && !this.is_complex() {
             bail!("index_fill_(): Converting complex Scalar to non-complex type is not supported");
         }
-        let result = target(this, out)?;
+        let result = target_as(this, out)?;
         let value = Tensor::scalar(value, this.dtype())?;
         let along = Along::new(&result, d, index.numel() as i64);
         let indexed = [along.index(&result, index, true)];

@@ -63,8 +63,10 @@ mod diag_embed {
             bail!(Index, "Dimension specified as -1 but tensor has no dimensions");
         };
         let mut sizes = Dims::from_slice(&this.sizes()[..n - 2]);
+        let side = offset.checked_abs().and_then(|n| n.checked_add(last));
+        let Some(side) = side else { bail!("diag_embed: an offset of {offset} is out of range") };
         for d in [a.min(b), a.max(b)] {
-            sizes.insert(d, last + offset.abs());
+            sizes.insert(d, side);
         }
         let out = crate::copy::zeros(&sizes, this.dtype(), this.device())?;
         let place = view_layout::diagonal(&out.layout(), offset, a as i64, b as i64)?;

@@ -131,6 +131,14 @@ fn backward(
     total: &Tensor,
 ) -> Result<Tensor> {
     check(this, target, weight)?;
+    let grads = if reduction == NONE { target.numel() } else { 1 };
+    if grad.numel() != grads || total.numel() != 1 {
+        bail!(
+            "Expected a gradient of {grads} elements and a total weight of one, but got {:?} and {:?}",
+            grad.sizes().as_slice(),
+            total.sizes().as_slice()
+        );
+    }
     let compute = float_type(this.dtype());
     let (g, t, w) = (dense(grad, compute)?, dense(target, DType::I64)?, dense_option(weight, compute)?);
     let (all, result) = (dense(total, compute)?, Tensor::empty_of(&this.sizes(), compute, this.device())?);

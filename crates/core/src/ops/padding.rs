@@ -6,7 +6,7 @@ use crate::autograd::Meta;
 use crate::layout::{Dims, Layout};
 use crate::op::OpDef;
 use crate::supported::{inexact, numbers, require};
-use crate::{Result, Scalar, Tensor, bail, ensure, op_list};
+use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
 use cresset_kernels::index::Combine;
 use cresset_macros::op;
 
@@ -199,6 +199,8 @@ impl Maps {
                 sizes[d],
                 padded[d]
             );
+            // Allocated as a tensor first, so that an absurd size is an error and not the end of the process.
+            drop(Tensor::empty_of(&[padded[d]], DType::I64, crate::Device::Cpu)?);
             let map: Vec<i64> = (0..padded[d]).map(|i| border.place(i - before, sizes[d])).collect();
             maps.push((d, Tensor::from_slice(&map, [padded[d]])?));
         }

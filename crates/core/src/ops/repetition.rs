@@ -64,7 +64,7 @@ mod repeat_interleave_tensor {
             ),
             _ => bail!("repeats must be 0-dim or 1-dim tensor"),
         };
-        this.index_select(dim, &repeat_interleave_indices::call(&repeats, output_size)?)
+        this.index_select(dim, &repeat_interleave_indices::call(&index::long(&repeats)?, output_size)?)
     }
 }
 

@@ -3,9 +3,8 @@
 use cresset_macros::op;
 
 use super::unary::zero_grad;
-use super::{leaky_relu_backward, leaky_relu_with, raw};
+use super::{leaky_relu_backward, leaky_relu_with};
 use crate::copy;
-use crate::layout::Layout;
 use crate::op::OpDef;
 use crate::random::{Generator, default_generator};
 use crate::supported::require;
@@ -50,10 +49,10 @@ mod rrelu_with_noise {
         training: bool,
         generator: Option<&Generator>,
     ) -> Result<Tensor> {
-        require("rrelu_with_noise_out_cpu", this, |d| d.is_floating_point() && d != DType::F16)?;
         if !training {
             return leaky_relu_with(&this.detach(), |o| o.negative_slope(mean(lower, upper)));
         }
+        require("rrelu_with_noise_out_cpu", this, |d| d.is_floating_point() && d != DType::F16)?;
         let slopes = draw(this, lower.to_f64(), upper.to_f64(), generator)?;
         copy::copy_into(noise, &slopes)?;
         noise.bump_version();
@@ -112,15 +111,11 @@ fn mean(lower: Scalar, upper: Scalar) -> Scalar {
     Scalar::Float((lower.to_f64() + upper.to_f64()) / 2.0)
 }
 
-/// Slopes for the elements that are not above 0, drawn in the order of memory, and ones.
+/// Slopes for the elements that are not above 0, drawn in their order, and ones.
 fn draw(x: &Tensor, lower: f64, upper: f64, generator: Option<&Generator>) -> Result<Tensor> {
-    let values = copy::empty_like(x, DType::F64)?;
-    copy::copy_into(&values, x)?;
-    let as_stored = Layout::contiguous(&[values.numel() as i64]);
-    let stored = raw::window(&values, as_stored)?;
+    let values = x.detach().to_dtype(DType::F64)?.to_vec::<f64>()?;
     let mut engine = generator.unwrap_or_else(|| default_generator()).lock();
     let slope = |v: f64| if v <= 0.0 { engine.f64() * (upper - lower) + lower } else { 1.0 };
-    let slopes: Vec<f64> = stored.to_vec::<f64>()?.into_iter().map(slope).collect();
-    copy::copy_into(&stored, &Tensor::from_vec(slopes, stored.sizes())?)?;
-    values.to_dtype(x.dtype())
+    let slopes: Vec<f64> = values.into_iter().map(slope).collect();
+    Tensor::from_vec(slopes, x.sizes())?.to_dtype(x.dtype())
 }

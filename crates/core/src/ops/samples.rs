@@ -153,6 +153,8 @@ mod vander {
         ensure!(x.dim() == 1, "x must be a one-dimensional tensor.");
         let n = N.unwrap_or(x.sizes()[0]);
         ensure!(n >= 0, "N must be non-negative.");
+        // The result is allocated first, so that an absurd `N` is an error and not an endless loop.
+        drop(new_empty::call(x, &[x.sizes()[0], n], None, None)?);
         let ints = x.dtype().is_integral_or_bool();
         let x = if ints { x.to_dtype(DType::I64)? } else { x.clone() };
         let mut powers: Vec<Tensor> = Vec::new();

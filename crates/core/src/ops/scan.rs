@@ -248,6 +248,7 @@ mod _logcumsumexp {
 fn lowest(dtype: DType) -> f64 {
     match dtype {
         DType::F16 => -65504.0,
+        DType::BF16 => f64::from(cresset_kernels::dtype::bf16::MIN.to_f32()),
         DType::F64 | DType::Complex128 => f64::MIN,
         _ => f64::from(f32::MIN),
     }

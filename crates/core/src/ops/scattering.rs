@@ -1,6 +1,6 @@
 //! Values sent to places that a tensor of indices names.
 
-use super::index::{Grid, apart, long, strides_of, target};
+use super::index::{Grid, apart, long, strides_of, target_as};
 use super::raw::{self, Visit};
 use crate::layout::{Dims, wrap_dim};
 use crate::op::{OpDef, Out};
@@ -58,7 +58,7 @@ pub(crate) fn send(
 ) -> Result<Tensor> {
     let d = wrap_dim(dim, this.dim())?;
     check_index(this, d, index, src.tensor())?;
-    let result = target(this, out)?;
+    let result = target_as(this, out)?;
     if index.numel() == 0 {
         return Ok(result);
     }

@@ -115,6 +115,11 @@ mod searchsorted {
         sorter: Option<&Tensor>,
     ) -> Result<Tensor> {
         let (s, v) = (sorted_sequence.sizes(), this.sizes());
+        if s.is_empty() {
+            bail!(
+                "torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension"
+            );
+        }
         if s.len() != 1 && (s.len() != v.len() || s[..s.len() - 1] != v[..v.len() - 1]) {
             bail!(
                 "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value tensor must match, but we got boundaries tensor {:?} and input value tensor {:?}",

@@ -123,10 +123,14 @@ mod unflatten {
     fn kernel(this: &Tensor, dim: i64, sizes: &[i64]) -> Result<Tensor> {
         let d = wrap_dim(dim, this.dim())?;
         ensure!(!sizes.is_empty(), "unflatten: sizes must be non-empty");
+        ensure!(this.dim() > 0, Index, "Dimension specified as {dim} but tensor has no dimensions");
         let mut shape = this.sizes();
         let old = shape.remove(d);
-        let known: i64 = sizes.iter().filter(|s| **s != -1).product();
-        let fits = if sizes.contains(&-1) { known != 0 && old % known == 0 } else { known == old };
+        let known = sizes.iter().filter(|s| **s != -1).try_fold(1_i64, |n, s| n.checked_mul(*s));
+        let fits = known.is_some_and(|known| match sizes.contains(&-1) {
+            true => known != 0 && old.checked_rem(known) == Some(0),
+            false => known == old,
+        });
         if !fits {
             bail!(
                 "unflatten: Provided sizes {sizes:?} don't multiply up to the size of dim {dim} ({old}) in the input tensor"

@@ -3,7 +3,7 @@
 use cresset_kernels::pointwise::Unary;
 use cresset_macros::op;
 
-use super::where_self;
+use super::{view_as_complex, view_as_real, where_self};
 use crate::op::{OpDef, Out};
 use crate::supported::{numbers, require};
 use crate::{DType, Result, Scalar, Tensor, bail, copy, op_list, pointwise};
@@ -239,6 +239,13 @@ mod nan_to_num {
         if this.dtype().is_integral_or_bool() {
             let t = pointwise::output(out, &this.sizes(), this.dtype(), &[this])?;
             copy::copy_into(&t, this)?;
+            return Ok(t);
+        }
+        if this.is_complex() {
+            let parts = view_as_real(&this.detach())?;
+            let finite = view_as_complex(&nan_to_num::call(&parts, nan, posinf, neginf)?)?;
+            let t = pointwise::output(out, &this.sizes(), this.dtype(), &[this])?;
+            copy::copy_into(&t, &finite)?;
             return Ok(t);
         }
         let largest = largest(this.dtype());

@@ -129,6 +129,9 @@ pub fn hermite_he<T: Real>(x: T, n: T) -> T {
     if n > limit::<T>() { T::NAN } else { recur(n, x, |k, q, p| x * q - k * p) }
 }
 
+/// The largest degree that is evaluated by recurrence.
+const LARGEST: i64 = 1 << 24;
+
 fn limit<T: Real>() -> i64 {
     if size_of::<T>() == 4 { 128 } else { 512 }
 }
@@ -152,12 +155,13 @@ pub fn legendre_p<T: Real>(x: T, n: T) -> T {
 }
 
 /// Degree `n` from degrees 0 (which is 1) and 1: `step(k, q, p)` gives degree `k + 1` from `q` (`k`) and `p` (`k - 1`).
-/// 0 for a negative degree.
+/// 0 for a negative degree; NaN for one beyond [`LARGEST`], where a recurrence has lost all digits (and takes minutes).
 fn recur<T: Real>(n: i64, first: T, step: impl Fn(T, T, T) -> T) -> T {
     let (mut p, mut q) = (T::ONE, first);
     match n {
         ..0 => return T::ZERO,
         0 => return p,
+        _ if n > LARGEST => return T::NAN,
         _ => {}
     }
     for k in 1..n {
