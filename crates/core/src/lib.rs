@@ -13,6 +13,7 @@ pub mod display;
 mod door;
 mod draw;
 mod error;
+mod grid_sampling;
 pub mod indexing;
 pub mod layout;
 pub mod library;

@@ -75,12 +75,12 @@ impl Call<'_> {
     }
 
     /// The taps of the last three dimensions of an input of those sizes.
-    fn taps<T: Real>(&self, input: &[i64]) -> [Taps<T>; 3] {
+    fn taps<T: Real>(&self, input: &[i64], by_channels: bool) -> [Taps<T>; 3] {
         std::array::from_fn(|axis| {
             let Some(d) = (axis + self.rank()).checked_sub(3) else { return Taps::identity(1) };
             let scale = self.scale(input, d);
             match self.mode {
-                Mode::Nearest { exact } => Taps::nearest(scale, exact),
+                Mode::Nearest { exact } => Taps::nearest(scale, exact, by_channels),
                 Mode::Linear { .. } => Taps::linear(scale),
                 Mode::Cubic { .. } => Taps::cubic(scale),
                 Mode::Antialiased { filter, .. } => Taps::antialiased(scale, filter),
@@ -88,16 +88,24 @@ impl Call<'_> {
         })
     }
 
+    /// Whether PyTorch takes a loop over channels for this call, whose positions and roundings differ in details.
+    fn is_by_channels(&self, input: &Tensor) -> bool {
+        let last = input.layout().suggested_format() != MemoryFormat::Contiguous && input.sizes()[1] > 3;
+        match (self.mode, self.rank()) {
+            (Mode::Cubic { .. } | Mode::Antialiased { .. }, _) => false,
+            (_, 2) => last || self.output[0].saturating_add(self.output[1]) <= 128,
+            _ => last,
+        }
+    }
+
     /// The name in PyTorch's error for a dtype without a kernel.
     fn kernel_name(&self, input: &Tensor) -> &'static str {
-        let last = input.layout().suggested_format() != MemoryFormat::Contiguous && input.sizes()[1] > 3;
-        let small = self.rank() == 2 && self.output[0].saturating_add(self.output[1]) <= 128;
         match (self.mode, self.rank()) {
-            (Mode::Nearest { .. }, 2) if last || small => "upsample_nearest2d_channels_last",
-            (Mode::Nearest { .. }, 3) if last => "upsample_nearest3d_channels_last",
+            (Mode::Nearest { .. }, 2) if self.is_by_channels(input) => "upsample_nearest2d_channels_last",
+            (Mode::Nearest { .. }, 3) if self.is_by_channels(input) => "upsample_nearest3d_channels_last",
             (Mode::Nearest { .. }, _) => "compute_indices_weights_nearest",
-            (Mode::Linear { .. }, 2) if last || small => "upsample_bilinear2d_channels_last",
-            (Mode::Linear { .. }, 3) if last => "upsample_trilinear3d_channels_last",
+            (Mode::Linear { .. }, 2) if self.is_by_channels(input) => "upsample_bilinear2d_channels_last",
+            (Mode::Linear { .. }, 3) if self.is_by_channels(input) => "upsample_trilinear3d_channels_last",
             (Mode::Linear { .. }, _) => "compute_indices_weights_linear",
             (Mode::Cubic { .. }, _) => "compute_indices_weights_cubic",
             (Mode::Antialiased { .. }, _) => "compute_index_ranges_weights",
@@ -122,20 +130,26 @@ impl Call<'_> {
     ///
     /// # Safety
     /// Both are locked, dense in one format and of the sizes of the call.
-    unsafe fn run(&self, planes: Planes, x: Raw<'_>, y: Raw<'_>) {
+    unsafe fn run(&self, planes: Planes, by_channels: bool, x: Raw<'_>, y: Raw<'_>) {
         // SAFETY: as the caller promises.
         unsafe {
             match (self.mode, x.dtype) {
+                (Mode::Nearest { .. }, DType::F64) if !by_channels => {
+                    kernels::pick(&self.taps::<f64>(x.sizes, false), planes, 8, x.ptr, y.ptr);
+                }
                 (Mode::Nearest { .. }, dtype) => {
-                    kernels::pick(&self.taps::<f32>(x.sizes), planes, dtype.size(), x.ptr, y.ptr);
+                    let taps = self.taps::<f32>(x.sizes, by_channels);
+                    kernels::pick(&taps, planes, dtype.size(), x.ptr, y.ptr);
                 }
                 (_, DType::U8) => {
-                    let [_, rows, columns] = self.taps::<f64>(x.sizes);
+                    let [_, rows, columns] = self.taps::<f64>(x.sizes, by_channels);
                     let (from, to) = (crate::dense::slice(&x), crate::dense::slice_mut(&y));
                     kernels::resample_bytes([&rows, &columns], planes, from, to);
                 }
                 (_, dtype) => with_float!(dtype, T => {
-                    kernels::resample::<T>(&self.taps(x.sizes), planes, dtype, x.ptr, y.ptr);
+                    let taps = self.taps::<T>(x.sizes, by_channels);
+                    let taps = if by_channels { taps } else { taps.map(|t| t.rounded(dtype)) };
+                    kernels::resample::<T>(&taps, planes, dtype, x.ptr, y.ptr);
                 }),
             }
         }
@@ -168,10 +182,10 @@ pub(crate) fn forward(call: Call, input: &Tensor) -> Result<Tensor> {
     let format = input.layout().suggested_format();
     let x = to_format(input, input.dtype(), format)?;
     let y = empty_of_format(&sizes, input.dtype(), input.device(), format)?;
-    let (from, to) = (x.raw(), y.raw());
+    let (from, to, by_channels) = (x.raw(), y.raw(), call.is_by_channels(input));
     access([&to], [&from], |[y], [x]| {
         // SAFETY: both are locked and dense in `format`; the output is fresh.
-        unsafe { call.run(planes(&sizes, format), x, y) }
+        unsafe { call.run(planes(&sizes, format), by_channels, x, y) }
     });
     Ok(y)
 }
@@ -208,7 +222,11 @@ pub(crate) fn backward(call: Call, g: &Tensor, input: &[i64]) -> Result<Tensor> 
     let (from, to) = (g.raw(), gx.raw());
     access([&to], [&from], |[gx], [g]| {
         with_float!(dtype, T => {
-            let taps = call.taps::<T>(input).each_ref().map(Taps::transposed);
+            let taps = match call.mode {
+                // Positions are those of `f32` here, as in the loop over channels.
+                Mode::Nearest { .. } => call.taps::<f32>(input, true).map(|t| t.transposed().to()),
+                _ => call.taps::<T>(input, true).map(|t| t.transposed()),
+            };
             // SAFETY: both are locked and dense in `format`; the output is fresh.
             unsafe { kernels::resample::<T>(&taps, planes(input, format), dtype, g.ptr, gx.ptr) }
         });

@@ -11,6 +11,7 @@ pub mod copy;
 pub mod dtype;
 pub mod fft;
 pub mod gemm;
+pub mod grid;
 pub mod index;
 pub mod isa;
 mod lanes;

@@ -28,6 +28,7 @@ mod extreme;
 mod fft;
 mod foreach;
 mod gated;
+mod grid;
 mod group_norm;
 mod image;
 mod index;
@@ -115,6 +116,7 @@ pub use embeddings::*;
 pub use extreme::*;
 pub use fft::*;
 pub use gated::*;
+pub use grid::*;
 pub use group_norm::*;
 pub use image::*;
 pub use index::*;
@@ -207,6 +209,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     foreach::OTHERS,
     foreach::PAIRS,
     foreach::UNARY,
+    grid::OPS,
     group_norm::OPS,
     image::OPS,
     index::OPS,

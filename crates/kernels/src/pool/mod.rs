@@ -5,12 +5,14 @@
 
 mod adaptive;
 mod average;
+mod fractional;
 mod max;
 #[cfg(test)]
 mod tests;
 
 pub use adaptive::{adaptive_average, adaptive_average_backward, adaptive_max};
 pub use average::{Average, average_pool, average_pool_backward};
+pub use fractional::{Fractional, fractional_max};
 pub use max::{max_pool, scatter_gradient};
 
 use std::ops::Range;

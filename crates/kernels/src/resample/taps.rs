@@ -1,5 +1,6 @@
 //! The sparse matrices of resampling.
 
+use crate::dtype::{DType, bf16, f16};
 use crate::math::Real;
 
 /// How positions of the output map to positions of the input along one dimension.
@@ -215,24 +216,42 @@ impl<T: Real> Taps<T> {
         })
     }
 
-    /// The nearest input. `exact` rounds to the centre of the area; otherwise its left edge is rounded down, as old
-    /// models expect.
-    pub fn nearest(scale: Scale, exact: bool) -> Taps<T> {
+    /// The nearest input: the one that holds the centre of the output's area, or its left edge unless `exact`.
+    ///
+    /// `doubling` takes an output of the input's size, or of twice that, for a copy whatever factor was given.
+    pub fn nearest(scale: Scale, exact: bool, doubling: bool) -> Taps<T> {
         let Scale { input, output, .. } = scale;
-        let step: f32 = Scale { align_corners: false, ..scale }.step();
+        let step = Scale { align_corners: false, ..scale }.step::<T>();
         let position = |o: usize| match exact {
-            true => ((o as f64 + 0.5) * f64::from(step)) as f32,
-            false => o as f32 * step,
+            true => T::real((o as f64 + 0.5) * step.wide()),
+            false => T::real(o as f64) * step,
         };
         let source = |o: usize| match output {
-            _ if !exact && output == input => o,
-            _ if !exact && output == 2 * input => o / 2,
-            _ => (position(o).floor() as usize).min(input - 1),
+            _ if doubling && !exact && output == input => o,
+            _ if doubling && !exact && output == 2 * input => o / 2,
+            _ => (position(o).wide() as usize).min(input - 1),
         };
         Taps::build(input, output, |o, index, weight| {
             index.push(source(o) as u32);
             weight.push(T::ONE);
         })
+    }
+
+    /// The same with weights of another type.
+    pub fn to<U: Real>(&self) -> Taps<U> {
+        let weight = self.weight.iter().map(|w| U::real(w.wide())).collect();
+        Taps::of(self.inputs, self.first.clone(), self.index.clone(), weight)
+    }
+
+    /// The same with weights that are rounded to a narrower type.
+    pub fn rounded(mut self, dtype: DType) -> Taps<T> {
+        let round = |w: f64| match dtype {
+            DType::F16 => f16::from_f64(w).to_f64(),
+            DType::BF16 => bf16::from_f64(w).to_f64(),
+            _ => w,
+        };
+        self.weight.iter_mut().for_each(|w| *w = T::real(round(w.wide())));
+        self
     }
 
     /// The two inputs around each output.

@@ -22,7 +22,7 @@ fn linear_by_two_has_quarters() {
 #[test]
 fn nearest_repeats() {
     let taps: [Taps<f32>; 3] =
-        [Taps::identity(1), Taps::nearest(scale(1, 2), false), Taps::nearest(scale(2, 3), true)];
+        [Taps::identity(1), Taps::nearest(scale(1, 2), false, true), Taps::nearest(scale(2, 3), true, false)];
     let (x, mut y) = ([1_u16, 2], [0_u16; 6]);
     // SAFETY: the arrays have the sizes that the taps say.
     unsafe { pick(&taps, Planes { batch: 1, inner: 1 }, 2, x.as_ptr().cast(), y.as_mut_ptr().cast()) };
