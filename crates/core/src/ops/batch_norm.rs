@@ -15,14 +15,8 @@ use crate::second::differentiate;
 use crate::storage::{access, access_lists};
 use crate::{DType, Result, Tensor, bail, op_list, with_float};
 
-pub(crate) static OPS: &[&OpDef] = op_list![
-    batch_norm,
-    native_batch_norm,
-    native_batch_norm_backward,
-    _native_batch_norm_legit_no_stats,
-    _native_batch_norm_legit_no_training,
-    instance_norm,
-];
+pub(crate) static OPS: &[&OpDef] =
+    op_list![batch_norm, native_batch_norm, native_batch_norm_backward, instance_norm,];
 
 /// Statistics that batch norm keeps, weight and bias.
 #[derive(Clone, Copy)]
@@ -314,56 +308,6 @@ mod native_batch_norm_backward {
         })?;
         found.resize(3, None);
         Ok(found.into_iter().map(Grad::from).collect())
-    }
-}
-
-/// Batch norm by the batch's statistics, none being kept.
-#[op(
-    "_native_batch_norm_legit.no_stats(Tensor input, Tensor? weight, Tensor? bias, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)",
-    composite,
-    no_method,
-    no_fn
-)]
-mod _native_batch_norm_legit_no_stats {
-    fn kernel(
-        input: &Tensor,
-        weight: Option<&Tensor>,
-        bias: Option<&Tensor>,
-        training: bool,
-        momentum: f64,
-        eps: f64,
-    ) -> Result<(Tensor, Tensor, Tensor)> {
-        native_batch_norm::call(input, weight, bias, None, None, training, momentum, eps)
-    }
-}
-
-/// Batch norm by the running statistics.
-#[op(
-    "_native_batch_norm_legit_no_training(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, Tensor running_var, float momentum, float eps) -> (Tensor, Tensor, Tensor)",
-    composite,
-    no_method,
-    no_fn
-)]
-mod _native_batch_norm_legit_no_training {
-    fn kernel(
-        input: &Tensor,
-        weight: Option<&Tensor>,
-        bias: Option<&Tensor>,
-        running_mean: &Tensor,
-        running_var: &Tensor,
-        momentum: f64,
-        eps: f64,
-    ) -> Result<(Tensor, Tensor, Tensor)> {
-        native_batch_norm::call(
-            input,
-            weight,
-            bias,
-            Some(running_mean),
-            Some(running_var),
-            false,
-            momentum,
-            eps,
-        )
     }
 }
 

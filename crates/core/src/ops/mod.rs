@@ -9,6 +9,7 @@ mod advanced;
 mod alias;
 mod attention;
 mod batch_norm;
+mod batch_norm_native;
 mod bessel;
 mod binary;
 mod bitwise;
@@ -52,6 +53,7 @@ mod optimizer;
 mod padding;
 mod polynomial;
 mod pool;
+mod pool_fractional;
 mod power;
 mod products;
 mod query;
@@ -83,6 +85,7 @@ mod ternary;
 mod transcendental;
 mod unary;
 mod unique;
+mod unpool;
 mod upsample_antialiased;
 mod upsample_linear;
 mod upsample_nearest;
@@ -100,6 +103,7 @@ pub use advanced::*;
 pub use alias::*;
 pub use attention::*;
 pub use batch_norm::*;
+pub use batch_norm_native::*;
 pub use bessel::*;
 pub use binary::*;
 pub use bitwise::*;
@@ -140,6 +144,7 @@ pub use optimizer::*;
 pub use padding::*;
 pub use polynomial::*;
 pub use pool::*;
+pub use pool_fractional::*;
 pub use power::*;
 pub use products::*;
 pub use query::*;
@@ -170,6 +175,7 @@ pub use ternary::*;
 pub use transcendental::*;
 pub use unary::*;
 pub use unique::*;
+pub use unpool::*;
 pub use upsample_antialiased::*;
 pub use upsample_linear::*;
 pub use upsample_nearest::*;
@@ -191,6 +197,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     attention::OPS,
     batch_norm::OPS,
     bessel::OPS,
+    batch_norm_native::OPS,
     binary::OPS,
     bitwise::OPS,
     compare::OPS,
@@ -233,6 +240,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     padding::OPS,
     polynomial::OPS,
     pool::OPS,
+    pool_fractional::OPS,
     power::OPS,
     products::OPS,
     query::OPS,
@@ -263,6 +271,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     transcendental::OPS,
     unary::OPS,
     unique::OPS,
+    unpool::OPS,
     upsample_antialiased::OPS,
     upsample_linear::OPS,
     upsample_nearest::OPS,

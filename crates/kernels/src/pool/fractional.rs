@@ -23,10 +23,13 @@ impl Fractional {
     fn starts<T: Real>(&self, axis: usize, random: T) -> Vec<usize> {
         let (n, last) = (self.output[axis], self.input[axis] - self.kernel[axis]);
         let step = T::real(last as f64) / T::real(n.saturating_sub(1) as f64);
-        let whole = |x: T| x.trunc().wide() as usize;
+        let whole = |x: T| x.wide() as i64;
         let start = |i: usize| match i + 1 == n {
             true => last,
-            false => whole((T::real(i as f64) + random) * step).saturating_sub(whole(random * step)).min(last),
+            false => {
+                let at = whole((T::real(i as f64) + random) * step).saturating_sub(whole(random * step));
+                at.clamp(0, last as i64) as usize
+            }
         };
         (0..n).map(start).collect()
     }
@@ -51,8 +54,8 @@ impl Fractional {
     }
 }
 
-/// Largest element of every window (NaN if there is one) and its index in the plane. Each plane has `rank` random numbers,
-/// of which the first is that of the last dimension.
+/// Largest element of every window (NaN if there is one) and its index in the plane. Each plane has `rank` random numbers:
+/// of two the first is that of the last dimension, of three that of the first.
 ///
 /// # Panics
 /// If the lengths do not fit.
@@ -70,15 +73,17 @@ pub fn fractional_max<T: Ordered + Real>(
     each_row(y, results, GRAIN, |p, y| {
         let x = &x[p * plane..(p + 1) * plane];
         let random = &random[p * rank..(p + 1) * rank];
-        let of = |axis: usize| random.get(2 - axis).copied().unwrap_or(T::ZERO);
-        // Of a volume the first number is that of the depth.
-        let number = |axis: usize| if rank == 3 { random[axis] } else { of(axis) };
+        let number = |axis: usize| match rank {
+            3 => random[axis],
+            _ => random.get(2 - axis).copied().unwrap_or(T::ZERO),
+        };
         let starts = [0, 1, 2].map(|axis| sizes.starts(axis, number(axis)));
         // SAFETY: each plane is one task's.
         let indices = unsafe { indices.part(p * results..(p + 1) * results) };
         let [_, height, width] = sizes.output;
         for (o, (y, index)) in y.iter_mut().zip(indices).enumerate() {
-            let start = [starts[0][o / (height * width)], starts[1][o / width % height], starts[2][o % width]];
+            let start =
+                [starts[0][o / (height * width)], starts[1][o / width % height], starts[2][o % width]];
             let (value, at) = sizes.best(x, start);
             (*y, *index) = (value, at as i64);
         }

@@ -151,3 +151,30 @@ pub fn scatter_gradient<T: Element + std::ops::AddAssign + Default>(
         }
     });
 }
+
+/// Opposite of pooling: zeros but for `x`, each at its index in the plane. Returns the first index that lies outside.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn unpool<T: Element + Default>(
+    plane: usize,
+    results: usize,
+    x: &[T],
+    indices: &[i64],
+    y: &mut [T],
+) -> Option<i64> {
+    if results == 0 {
+        return None;
+    }
+    if let Some(i) = indices.iter().find(|i| !(0..results as i64).contains(*i)) {
+        return Some(*i);
+    }
+    each_row(y, results, GRAIN, |p, y| {
+        y.fill(T::default());
+        let range = p * plane..(p + 1) * plane;
+        for (x, i) in x[range.clone()].iter().zip(&indices[range]) {
+            y[*i as usize] = *x;
+        }
+    });
+    None
+}

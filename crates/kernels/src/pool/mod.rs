@@ -13,7 +13,7 @@ mod tests;
 pub use adaptive::{adaptive_average, adaptive_average_backward, adaptive_max};
 pub use average::{Average, average_pool, average_pool_backward};
 pub use fractional::{Fractional, fractional_max};
-pub use max::{max_pool, scatter_gradient};
+pub use max::{max_pool, scatter_gradient, unpool};
 
 use std::ops::Range;
 
