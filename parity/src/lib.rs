@@ -9,6 +9,7 @@ pub mod array;
 pub mod call;
 pub mod compare;
 pub mod coverage;
+mod data;
 mod errors;
 pub mod grad;
 mod init;
@@ -42,6 +43,7 @@ pub static SECTIONS: &[Section] = &[
     Section { path: "init", run: init::run },
     Section { path: "optim/", run: optim::run },
     Section { path: "sched", run: sched::run },
+    Section { path: "data", run: data::run },
     Section { path: "rng", run: rng::run },
     Section { path: "errors", run: errors::run },
 ];

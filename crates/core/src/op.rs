@@ -11,6 +11,9 @@ use crate::schema::Schema;
 use crate::value::{Outputs, Value};
 use crate::{Result, Tensor};
 
+/// What a call runs: it unpacks the boxed arguments.
+pub type Body = fn(&[Value], Out<'_>) -> Result<Outputs>;
+
 /// A declared operator.
 pub struct OpDef {
     /// The name without namespace and overload, such as `add`.
@@ -24,9 +27,9 @@ pub struct OpDef {
     /// The first paragraph of the documentation.
     pub doc: &'static str,
     /// Unpacks the arguments and runs the body.
-    pub kernel: fn(&[Value], Out<'_>) -> Result<Outputs>,
+    pub kernel: Body,
     /// The body for calls with sparse tensors.
-    pub sparse: Option<fn(&[Value], Out<'_>) -> Result<Outputs>>,
+    pub sparse: Option<Body>,
     /// Whether the body takes [`Out`] and writes in-place and `out` results itself.
     pub writes_out: bool,
     /// How it is differentiated.

@@ -10,9 +10,11 @@ mod combine;
 mod dataset;
 mod gzip;
 mod idx;
+mod iterable;
 mod loader;
 mod mnist;
 mod sampler;
+mod stack;
 mod workers;
 
 pub use collate::Collate;
@@ -20,10 +22,12 @@ pub use combine::{ConcatDataset, MapDataset, Subset, random_split, random_split_
 pub use dataset::{Batch, Dataset, TensorDataset};
 pub use gzip::read_unpacked;
 pub use idx::read_idx;
-pub use loader::{DataLoader, DataLoaderIter, LoaderOptions};
+pub use iterable::{ChainDataset, IterableDataset, IterableIter, IterableLoader, Stream, Turns, WorkerInfo};
+pub use loader::{DataLoader, DataLoaderIter, LoaderOptions, LoaderState};
 pub use mnist::Mnist;
 pub use sampler::{
     BatchSampler, DistributedSampler, Indices, RandomSampler, Sampler, SequentialSampler,
     SubsetRandomSampler, WeightedRandomSampler,
 };
+pub use stack::StackDataset;
 pub use workers::batch_generator;

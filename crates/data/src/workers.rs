@@ -4,15 +4,19 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use cresset_core::random::Generator;
 use cresset_core::{Error, Result, bail};
 
 /// Gets the batch of the samples of those numbers.
 pub(crate) type Fetch<B> = Arc<dyn Fn(&[usize]) -> Result<B> + Send + Sync>;
+
+/// Prepares the worker of that number.
+pub(crate) type Init = Arc<dyn Fn(usize) -> Result<()> + Send + Sync>;
 
 thread_local! {
     static GENERATOR: RefCell<Option<Generator>> = const { RefCell::new(None) };
@@ -27,8 +31,8 @@ pub fn batch_generator() -> Option<Generator> {
 }
 
 /// Fetches one batch with its own generator.
-pub(crate) fn fetch<B>(fetch: &Fetch<B>, indices: &[usize], seed: u64, place: u64) -> Result<B> {
-    GENERATOR.set(Some(Generator::new(seed.wrapping_add(place))));
+pub(crate) fn fetch<B>(fetch: &Fetch<B>, indices: &[usize], seed: u64) -> Result<B> {
+    GENERATOR.set(Some(Generator::new(seed)));
     let result = fetch(indices);
     GENERATOR.set(None);
     result
@@ -37,6 +41,7 @@ pub(crate) fn fetch<B>(fetch: &Fetch<B>, indices: &[usize], seed: u64, place: u6
 struct Task {
     place: u64,
     indices: Vec<usize>,
+    seed: u64,
 }
 
 struct Done<B> {
@@ -50,6 +55,7 @@ pub(crate) struct Workers<B> {
     done: Receiver<Done<B>>,
     early: BTreeMap<u64, Result<B>>,
     threads: Vec<JoinHandle<()>>,
+    timeout: Option<Duration>,
     sent: u64,
     received: u64,
 }
@@ -59,7 +65,12 @@ impl<B: Send + 'static> Workers<B> {
     ///
     /// # Errors
     /// `Io` when the system refuses one.
-    pub(crate) fn start(count: usize, fetch: &Fetch<B>, seed: u64) -> Result<Workers<B>> {
+    pub(crate) fn start(
+        count: usize,
+        fetch: &Fetch<B>,
+        init: Option<&Init>,
+        timeout: Option<Duration>,
+    ) -> Result<Workers<B>> {
         let (task_sender, task_receiver) = channel();
         let (done_sender, done) = channel();
         let tasks = Arc::new(Mutex::new(task_receiver));
@@ -68,13 +79,15 @@ impl<B: Send + 'static> Workers<B> {
             done,
             early: BTreeMap::new(),
             threads: Vec::new(),
+            timeout,
             sent: 0,
             received: 0,
         };
         for id in 0..count {
-            let (tasks, done, fetch) = (tasks.clone(), done_sender.clone(), fetch.clone());
+            let (tasks, done, fetch, init) =
+                (tasks.clone(), done_sender.clone(), fetch.clone(), init.cloned());
             let thread = std::thread::Builder::new().name(format!("loader-{id}"));
-            workers.threads.push(thread.spawn(move || serve(id, &tasks, &done, &fetch, seed))?);
+            workers.threads.push(thread.spawn(move || serve(id, &tasks, &done, &fetch, init))?);
         }
         Ok(workers)
     }
@@ -85,10 +98,10 @@ impl<B: Send + 'static> Workers<B> {
     }
 
     /// Asks for a batch.
-    pub(crate) fn ask(&mut self, indices: Vec<usize>) {
+    pub(crate) fn ask(&mut self, indices: Vec<usize>, seed: u64) {
         if let Some(tasks) = &self.tasks {
             // Workers never hang up first: the receiver lives as long as any of them.
-            let _ = tasks.send(Task { place: self.sent, indices });
+            let _ = tasks.send(Task { place: self.sent, indices, seed });
             self.sent += 1;
         }
     }
@@ -101,9 +114,9 @@ impl<B: Send + 'static> Workers<B> {
             if let Some(batch) = self.early.remove(&place) {
                 return batch;
             }
-            match self.done.recv() {
-                Ok(done) => drop(self.early.insert(done.place, done.batch)),
-                Err(_) => bail!("DataLoader worker threads exited unexpectedly"),
+            match receive(&self.done, self.timeout)? {
+                Some(done) => drop(self.early.insert(done.place, done.batch)),
+                None => bail!("DataLoader worker threads exited unexpectedly"),
             }
         }
     }
@@ -119,16 +132,45 @@ impl<B> Drop for Workers<B> {
     }
 }
 
-fn serve<B>(id: usize, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done<B>>, get: &Fetch<B>, seed: u64) {
+/// What comes next, `None` when nothing more will.
+///
+/// # Errors
+/// `Runtime` when nothing comes in time.
+pub(crate) fn receive<T>(source: &Receiver<T>, timeout: Option<Duration>) -> Result<Option<T>> {
+    let Some(timeout) = timeout else { return Ok(source.recv().ok()) };
+    match source.recv_timeout(timeout) {
+        Ok(got) => Ok(Some(got)),
+        Err(RecvTimeoutError::Disconnected) => Ok(None),
+        Err(RecvTimeoutError::Timeout) => {
+            bail!("DataLoader timed out after {} seconds", timeout.as_secs_f64())
+        }
+    }
+}
+
+/// Runs `f` in worker `id`: an error names it, and a panic is an error.
+pub(crate) fn caught<T>(id: usize, f: impl FnOnce() -> Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(|error| error.context(format!("Caught in DataLoader worker {id}"))),
+        Err(panic) => {
+            Err(Error::runtime(format!("DataLoader worker {id} panicked: {}", panic_text(&*panic))))
+        }
+    }
+}
+
+fn serve<B>(
+    id: usize,
+    tasks: &Mutex<Receiver<Task>>,
+    done: &Sender<Done<B>>,
+    get: &Fetch<B>,
+    init: Option<Init>,
+) {
+    let mut failed = init.and_then(|init| caught(id, || init(id)).err());
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Task { place, indices }) = task else { return };
-        let outcome = catch_unwind(AssertUnwindSafe(|| fetch(get, &indices, seed, place)));
-        let batch = match outcome {
-            Ok(batch) => batch.map_err(|error| error.context(format!("Caught in DataLoader worker {id}"))),
-            Err(panic) => {
-                Err(Error::runtime(format!("DataLoader worker {id} panicked: {}", panic_text(&*panic))))
-            }
+        let Ok(Task { place, indices, seed }) = task else { return };
+        let batch = match failed.take() {
+            Some(error) => Err(error),
+            None => caught(id, || fetch(get, &indices, seed)),
         };
         if done.send(Done { place, batch }).is_err() {
             return;

@@ -159,7 +159,7 @@ pub(super) fn index(positions: Vec<i64>) -> Result<Tensor> {
 
 fn mul_dense(this: &Tensor, other: &Tensor) -> Result<Tensor> {
     let parts = expect(this, "mul")?;
-    let factors = values_at(&other.expand(&this.sizes())?, &parts.indices)?;
+    let factors = values_at(&other.expand(this.sizes())?, &parts.indices)?;
     Sparse { values: parts.values.mul(&factors)?, ..parts }.into_tensor(&this.sizes())
 }
 
@@ -289,5 +289,5 @@ pub(crate) fn addmm(
     if product.is_sparse() || this.is_sparse() {
         return this.mul_scalar(beta)?.add(&product);
     }
-    this.expand(&product.sizes())?.mul_scalar(beta)?.add(&product)
+    this.expand(product.sizes())?.mul_scalar(beta)?.add(&product)
 }

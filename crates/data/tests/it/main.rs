@@ -4,3 +4,4 @@
 mod loading;
 mod mnist;
 mod order;
+mod streams;
