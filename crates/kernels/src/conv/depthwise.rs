@@ -3,18 +3,42 @@
 //! The source plane is first copied with zeros around it and with its columns sorted by their residue modulo the
 //! step; then what a row of outputs meets through a tap is one stretch of memory, whatever padding and stride are.
 
-use super::axis::Field;
+use super::axis::{Axis, Field, Run};
 use crate::gemm::{Real, Simd, Vectorized};
 use crate::isa::isa;
 use crate::parallel::{for_tasks, num_threads};
+use crate::parts::Parts;
+use std::ops::Range;
 
 /// Zeros after a row, so that a register can be read at its end.
 const SLACK: usize = 64;
+/// Rows of outputs that are summed together.
+const ROWS: usize = 4;
 
-/// A source plane with its columns rearranged.
-struct Plane<T> {
-    /// Offset of the first column kept: the least that a tap meets.
+/// Where the sources of an axis lie in a padded plane: the least that a tap meets comes first.
+struct Span {
     least: isize,
+    len: usize,
+}
+
+impl Span {
+    fn new(axis: &Axis) -> Span {
+        let least = axis.taps.iter().map(|t| t.1).min().unwrap_or(0);
+        let most = axis.taps.iter().map(|t| t.1).max().unwrap_or(0);
+        Span { least, len: axis.n.saturating_sub(1) * axis.step + (most - least) as usize + 1 }
+    }
+
+    /// The sources that exist and are met, and the place of the first.
+    fn kept(&self, extent: usize) -> (Range<usize>, usize) {
+        let from = self.least.max(0) as usize;
+        let to = extent.min((self.len as isize + self.least).max(0) as usize).max(from);
+        (from..to, (from as isize - self.least) as usize)
+    }
+}
+
+/// A source plane, padded and with its columns rearranged.
+struct Plane<T> {
+    spans: [Span; 3],
     /// Elements of one residue of a row, and of a row.
     residue: usize,
     row: usize,
@@ -23,134 +47,111 @@ struct Plane<T> {
 
 impl<T: Real> Plane<T> {
     fn new(field: &Field) -> Plane<T> {
-        let axis = &field.axes[2];
-        let least = axis.taps.iter().map(|t| t.1).min().unwrap_or(0);
-        let most = axis.taps.iter().map(|t| t.1).max().unwrap_or(0);
-        let span = axis.n.saturating_sub(1) * axis.step + (most - least) as usize + 1;
-        let residue = span.div_ceil(axis.step) + SLACK;
-        let row = residue * axis.step;
-        Plane { least, residue, row, data: vec![T::ZERO; row * field.source[0] * field.source[1]] }
+        let spans = [0, 1, 2].map(|d| Span::new(&field.axes[d]));
+        let step = field.axes[2].step;
+        let residue = spans[2].len.div_ceil(step) + SLACK;
+        let row = residue * step;
+        let data = vec![T::ZERO; row * spans[0].len * spans[1].len];
+        Plane { spans, residue, row, data }
     }
 
     /// Takes over a source plane; what lies around it stays zero.
     fn fill(&mut self, field: &Field, source: &[T]) {
-        let (width, step) = (field.source[2], field.axes[2].step);
-        let (skip, shift) = (self.least.max(0) as usize, (-self.least).max(0) as usize);
-        let kept = width.min((self.residue - SLACK) * step + skip - shift.min((self.residue - SLACK) * step));
-        for (row, src) in self.data.chunks_exact_mut(self.row).zip(source.chunks_exact(width)) {
-            let src = &src[skip.min(kept)..kept];
-            if step == 1 {
-                row[shift..shift + src.len()].copy_from_slice(src);
-                continue;
+        let [_, height, width] = field.source;
+        let [(zs, z0), (ys, y0), (xs, x0)] = [0, 1, 2].map(|d| self.spans[d].kept(field.source[d]));
+        for z in zs.clone() {
+            for y in ys.clone() {
+                let src = &source[(z * height + y) * width..][xs.clone()];
+                let row = (z + z0 - zs.start) * self.spans[1].len + y + y0 - ys.start;
+                let row = &mut self.data[row * self.row..][..self.row];
+                match field.axes[2].step {
+                    1 => row[x0..x0 + src.len()].copy_from_slice(src),
+                    2 => split_two(src, x0, self.residue, row),
+                    step => split(src, step, x0, self.residue, row),
+                }
             }
-            for (x, value) in src.iter().enumerate() {
-                row[(x + shift) % step * self.residue + (x + shift) / step] = *value;
-            }
         }
     }
 
-    /// Where the stretch that a row of outputs meets through an offset starts in its row.
-    fn column(&self, field: &Field, offset: isize) -> usize {
-        let x = (offset - self.least) as usize;
-        x % field.axes[2].step * self.residue + x / field.axes[2].step
+    /// Where what the first output meets through tap `t` lies.
+    fn stretch(&self, field: &Field, t: usize) -> usize {
+        let (_, offset) = field.tap(t);
+        let [z, y, x] = [0, 1, 2].map(|d| (offset[d] - self.spans[d].least) as usize);
+        let step = field.axes[2].step;
+        (z * self.spans[1].len + y) * self.row + x % step * self.residue + x / step
+    }
+
+    /// The distance of neighbouring slices and rows of outputs.
+    fn steps(&self, field: &Field) -> (usize, usize) {
+        (field.axes[0].step * self.spans[1].len * self.row, field.axes[1].step * self.row)
     }
 }
 
-/// What rows of outputs meet through the taps, counted from the row of the source at their own position; each stretch comes with
-/// something that belongs to its tap.
-struct Stretches<P> {
-    all: Vec<(isize, P)>,
-    /// Offsets into slices and rows of the source, tap by tap.
-    offsets: Vec<[isize; 2]>,
-    some: Vec<(isize, P)>,
-}
-
-impl<P: Copy> Stretches<P> {
-    fn new<T: Real>(field: &Field, plane: &Plane<T>, of_tap: impl Fn(usize) -> P) -> Stretches<P> {
-        let rows = field.source[1] as isize;
-        let tap = |t: usize| field.tap(t).1;
-        let stretch = |t: usize| {
-            let [z, y, x] = tap(t);
-            ((z * rows + y) * plane.row as isize + plane.column(field, x) as isize, of_tap(t))
-        };
-        Stretches {
-            all: (0..field.taps()).map(stretch).collect(),
-            offsets: (0..field.taps()).map(|t| [tap(t)[0], tap(t)[1]]).collect(),
-            some: Vec::new(),
+/// Puts element `x` of `src` at place `(x + first) / step` of residue `(x + first) % step`.
+#[inline(always)]
+fn split<T: Copy>(src: &[T], step: usize, first: usize, residue: usize, row: &mut [T]) {
+    for x in 0..step.min(src.len()) {
+        let column = x + first;
+        let to = &mut row[column % step * residue + column / step..];
+        for (to, from) in to.iter_mut().zip(src[x..].iter().step_by(step)) {
+            *to = *from;
         }
     }
+}
 
-    /// The position of a row in the plane, and the stretches that exist for it.
-    fn of_row<T: Real>(
-        &mut self,
-        field: &Field,
-        plane: &Plane<T>,
-        z: usize,
-        y: usize,
-    ) -> (usize, &[(isize, P)]) {
-        let (z, y) = (z * field.axes[0].step, y * field.axes[1].step);
-        let exists = |d: &[isize; 2]| {
-            z.checked_add_signed(d[0]).is_some_and(|z| z < field.source[0])
-                && y.checked_add_signed(d[1]).is_some_and(|y| y < field.source[1])
-        };
-        let at = (z * field.source[1] + y) * plane.row;
-        if self.offsets.iter().all(exists) {
-            return (at, &self.all);
-        }
-        self.some.clear();
-        self.some.extend(self.all.iter().zip(&self.offsets).filter(|(_, d)| exists(d)).map(|(s, _)| *s));
-        (at, &self.some)
+crate::multiversion! {
+    fn split_two<T: Copy>(src: &[T], first: usize, residue: usize, row: &mut [T]) {
+        split(src, 2, first, residue, row);
     }
 }
 
-/// `sums[..n] = bias + sum of weight * stretch`.
-struct WeightedSum<'a, T> {
-    /// The row of the source at the row's own position.
+/// `sums[row][x] = bias + sum of weight * stretch`, for some rows of `n` outputs.
+struct WeightedSums<'a, T> {
     source: *const T,
-    /// Start of the stretch, counted from there, and its weight.
-    terms: &'a [(isize, T)],
+    source_step: usize,
+    /// Start of the stretch, counted from the source of a row, and its weight.
+    terms: &'a [(usize, T)],
     bias: T,
+    rows: usize,
     n: usize,
     sums: *mut T,
+    sums_step: usize,
 }
 
-impl<T: Real> Vectorized<T> for WeightedSum<'_, T> {
+impl<T: Real> Vectorized<T> for WeightedSums<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Simd<E = T>>(&self) {
-        let mut x = 0;
-        // SAFETY: `columns` stays within the stretches (they are padded) and stores `n` elements.
+        let whole = self.rows / ROWS * ROWS;
+        // SAFETY: rows and columns exist.
         unsafe {
-            while x + 2 * V::LANES < self.n {
-                self.columns::<V, 4>(x);
-                x += 4 * V::LANES;
-            }
-            while x < self.n {
-                self.columns::<V, 1>(x);
-                x += V::LANES;
+            for x in (0..self.n).step_by(V::LANES) {
+                for row in (0..whole).step_by(ROWS) {
+                    self.tile::<V, ROWS>(row, x);
+                }
+                for row in whole..self.rows {
+                    self.tile::<V, 1>(row, x);
+                }
             }
         }
     }
 }
 
-impl<T: Real> WeightedSum<'_, T> {
+impl<T: Real> WeightedSums<'_, T> {
     #[inline(always)]
-    unsafe fn columns<V: Simd<E = T>, const N: usize>(&self, x: usize) {
+    unsafe fn tile<V: Simd<E = T>, const R: usize>(&self, row: usize, x: usize) {
         // SAFETY: a stretch is followed by SLACK elements; stores are cut at `n`.
         unsafe {
-            let mut acc = [V::splat(self.bias); N];
+            let mut acc = [V::splat(self.bias); R];
+            let source = self.source.add(row * self.source_step + x);
             for (start, weight) in self.terms {
-                let (src, w) = (self.source.wrapping_offset(*start).add(x), V::splat(*weight));
-                for (i, a) in acc.iter_mut().enumerate() {
-                    *a = w.fma(V::load(src.add(i * V::LANES)), *a);
+                let (source, w) = (source.add(*start), V::splat(*weight));
+                for (r, a) in acc.iter_mut().enumerate() {
+                    *a = w.fma(V::load(source.add(r * self.source_step)), *a);
                 }
             }
-            for (i, a) in acc.into_iter().enumerate() {
-                let at = x + i * V::LANES;
-                if at + V::LANES <= self.n {
-                    a.store(self.sums.add(at));
-                } else if at < self.n {
-                    a.store_first(self.sums.add(at), self.n - at);
-                }
+            for (r, a) in acc.into_iter().enumerate() {
+                let to = self.sums.add((row + r) * self.sums_step + x);
+                if x + V::LANES <= self.n { a.store(to) } else { a.store_first(to, self.n - x) }
             }
         }
     }
@@ -209,50 +210,58 @@ unsafe fn plane_sums<T: Real>(
     bias: T,
     out: *mut T,
 ) {
-    let (spread, n) = (field.axes[2].spread, field.axes[2].n);
-    let mut stretches = Stretches::new(field, plane, weight);
-    let mut apart = vec![T::ZERO; if spread > 1 { n } else { 0 }];
-    field.runs(0, field.pixels(), |run| {
-        let (at, terms) = stretches.of_row(field, plane, run.z, run.y);
-        // SAFETY: the caller's promise; a run is a whole row here.
-        unsafe {
-            let row = out.add(field.place(&run));
-            let sums = if spread > 1 { apart.as_mut_ptr() } else { row };
-            let source = plane.data.as_ptr().wrapping_add(at);
-            T::vectorize(isa(), &WeightedSum { source, terms, bias, n, sums });
-            for (i, x) in apart.iter().enumerate() {
-                *row.add(i * spread) = *x;
+    let (spread, n, rows) = (field.axes[2].spread, field.axes[2].n, field.axes[1].n);
+    let terms: Vec<(usize, T)> = (0..field.taps()).map(|t| (plane.stretch(field, t), weight(t))).collect();
+    let (slice_step, source_step) = plane.steps(field);
+    let mut apart = vec![T::ZERO; if field.dense() { 0 } else { n * rows }];
+    for z in 0..field.axes[0].n {
+        let place = |y: usize| out.wrapping_add(field.place(&Run { image: 0, z, y, x: 0, at: 0, len: n }));
+        let sums = if field.dense() { place(0) } else { apart.as_mut_ptr() };
+        let source = plane.data.as_ptr().wrapping_add(z * slice_step);
+        let job = WeightedSums { source, source_step, terms: &terms, bias, rows, n, sums, sums_step: n };
+        // SAFETY: the plane holds what the rows meet; dense outputs lie one row after another.
+        unsafe { T::vectorize(isa(), &job) };
+        for (y, row) in apart.chunks_exact(n.max(1)).enumerate() {
+            for (i, x) in row.iter().enumerate() {
+                // SAFETY: the caller promises the plane of outputs.
+                unsafe { *place(y).add(i * spread) = *x }
             }
         }
-    });
+    }
 }
 
-/// `sums[tap] += sum of grad * stretch` for a row.
-struct RowDots<'a, T> {
-    /// The row of the source at the row's own position.
+/// `sum += grad * stretch` over some rows of `n` gradients, for each stretch.
+struct Dots<'a, T> {
     source: *const T,
-    places: &'a [(isize, usize)],
-    grad: &'a [T],
+    source_step: usize,
+    starts: &'a [usize],
+    grad: *const T,
+    rows: usize,
+    n: usize,
     sums: *mut T,
 }
 
-impl<T: Real> Vectorized<T> for RowDots<'_, T> {
+impl<T: Real> Vectorized<T> for Dots<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Simd<E = T>>(&self) {
-        let whole = self.grad.len() / V::LANES * V::LANES;
-        let left = self.grad.len() - whole;
-        // SAFETY: stretches are as long as the row of gradients; `sums` has an element for each tap.
+        let whole = self.n / V::LANES * V::LANES;
+        let left = self.n - whole;
+        // SAFETY: stretches are as long as the rows of gradients; there is a sum for each.
         unsafe {
-            for (start, tap) in self.places {
-                let (x, g) = (self.source.wrapping_offset(*start), self.grad.as_ptr());
-                let mut acc = V::zero();
-                for i in (0..whole).step_by(V::LANES) {
-                    acc = V::load(g.add(i)).fma(V::load(x.add(i)), acc);
+            for (t, start) in self.starts.iter().enumerate() {
+                let mut acc = [V::zero(); 2];
+                for row in 0..self.rows {
+                    let (x, g) =
+                        (self.source.add(row * self.source_step + start), self.grad.add(row * self.n));
+                    for i in (0..whole).step_by(V::LANES) {
+                        acc.swap(0, 1);
+                        acc[0] = V::load(g.add(i)).fma(V::load(x.add(i)), acc[0]);
+                    }
+                    if left > 0 {
+                        acc[1] = V::load_first(g.add(whole), left).fma(V::load(x.add(whole)), acc[1]);
+                    }
                 }
-                if left > 0 {
-                    acc = V::load_first(g.add(whole), left).fma(V::load_first(x.add(whole), left), acc);
-                }
-                *self.sums.add(*tap) = *self.sums.add(*tap) + acc.sum();
+                *self.sums.add(t) = *self.sums.add(t) + acc[0].add(acc[1]).sum();
             }
         }
     }
@@ -267,28 +276,27 @@ pub(super) fn weight_grad<T: Real>(
     weight: &mut [T],
 ) {
     let (taps, pixels) = (field.taps(), field.pixels());
+    let [slices, rows, n] = [0, 1, 2].map(|d| field.axes[d].n);
     weight.fill(T::ZERO);
-    let out = Out(weight.as_mut_ptr());
+    let weights = Parts::new(weight);
     let tasks = channels.min(8 * num_threads());
     for_tasks(tasks, |task| {
-        let out = &out;
         let mut plane = Plane::new(field);
-        let mut stretches = Stretches::new(field, &plane, |tap| tap);
+        let starts: Vec<usize> = (0..taps).map(|t| plane.stretch(field, t)).collect();
+        let (slice_step, source_step) = plane.steps(field);
         for channel in channels * task / tasks..channels * (task + 1) / tasks {
+            // SAFETY: this channel's weights are this task's.
+            let sums = unsafe { weights.part(channel * taps..(channel + 1) * taps) }.as_mut_ptr();
             for image in 0..batch {
                 let p = image * channels + channel;
                 plane.fill(field, &source[p * field.source_plane()..][..field.source_plane()]);
-                let grad = &grad[p * pixels..][..pixels];
-                field.runs(0, pixels, |run| {
-                    let (at, places) = stretches.of_row(field, &plane, run.z, run.y);
-                    let source = plane.data.as_ptr().wrapping_add(at);
-                    let row = &grad[run.at..run.at + run.len];
-                    // SAFETY: a run is a whole row; this channel's weights are this task's.
-                    unsafe {
-                        let sums = out.0.add(channel * taps);
-                        T::vectorize(isa(), &RowDots { source, places, grad: row, sums });
-                    }
-                });
+                for z in 0..slices {
+                    let grad = grad[p * pixels + z * rows * n..].as_ptr();
+                    let source = plane.data.as_ptr().wrapping_add(z * slice_step);
+                    let dots = Dots { source, source_step, starts: &starts, grad, rows, n, sums };
+                    // SAFETY: the plane holds what the rows meet; a row of gradients has `n` elements.
+                    unsafe { T::vectorize(isa(), &dots) };
+                }
             }
         }
     });
