@@ -253,3 +253,9 @@ pub(crate) fn check_rank(sizes: &[i64], format: MemoryFormat) -> Result<()> {
     }
     Ok(())
 }
+
+/// Fails as an allocation of that many `int64` would: for results that are put together in a list before they become a
+/// tensor, so that an absurd number is an error and not the end of the process.
+pub(crate) fn check_room(n: i64) -> Result<()> {
+    Tensor::empty_of(&[n], DType::I64, Device::Cpu).map(|_| ())
+}

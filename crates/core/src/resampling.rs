@@ -252,6 +252,9 @@ fn gradient_format(call: Call, g: &Tensor) -> MemoryFormat {
 pub(crate) fn output_size(input: &Tensor, size: Option<&[i64]>, factors: Option<&[f64]>) -> Result<Dims> {
     let sizes = input.sizes();
     let n = sizes.len().saturating_sub(2);
+    if sizes.len() != n + 2 {
+        bail!("It is expected input_size equals to {}, but got size {}", n + 2, sizes.len());
+    }
     match (size, factors) {
         (Some(size), None) if size.len() == n => Ok(Dims::from_slice(size)),
         (None, Some(factors)) if factors.len() == n => {

@@ -111,6 +111,9 @@ impl Storage {
     /// `OutOfMemory` when the system refuses.
     #[inline]
     pub fn new(len: usize, device: Device) -> Result<Storage> {
+        if len > isize::MAX as usize {
+            return Err(out_of_memory(len));
+        }
         let mut buffer = Buffer::new(if device == Device::Meta { 0 } else { len })?;
         buffer.len = len;
         Ok(Storage(Arc::new(StorageImpl { device, bytes: RwLock::new(buffer), version: AtomicU64::new(0) })))

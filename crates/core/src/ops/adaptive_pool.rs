@@ -183,6 +183,10 @@ mod adaptive_max_pool1d {
 #[op("adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor", composite, out = "out")]
 mod adaptive_avg_pool2d {
     fn kernel(this: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+        if this.is_complex() && this.dim() > 2 && *output_size == [1; 2] {
+            // PyTorch takes the mean then, which knows complex numbers.
+            return crate::ops::mean_dim::call(this, Some(&[-2, -1]), true, None);
+        }
         _adaptive_avg_pool2d::call(this, output_size)
     }
 }
@@ -249,6 +253,10 @@ mod adaptive_max_pool2d_backward {
 #[op("adaptive_avg_pool3d(Tensor self, SymInt[3] output_size) -> Tensor", composite, out = "out")]
 mod adaptive_avg_pool3d {
     fn kernel(this: &Tensor, output_size: &[i64]) -> Result<Tensor> {
+        if this.is_complex() && this.dim() > 3 && *output_size == [1; 3] {
+            // PyTorch takes the mean then, which knows complex numbers.
+            return crate::ops::mean_dim::call(this, Some(&[-3, -2, -1]), true, None);
+        }
         _adaptive_avg_pool3d::call(this, output_size)
     }
 }

@@ -335,7 +335,7 @@ mod masked_scatter {
 mod masked_scatter_backward {
     fn kernel(grad_output: &Tensor, mask: &Tensor, sizes: &[i64]) -> Result<Tensor> {
         let picked = grad_output.masked_select(mask)?;
-        let missing = sizes.iter().product::<i64>() - picked.numel() as i64;
+        let missing = crate::layout::checked_numel(sizes, 1)? as i64 - picked.numel() as i64;
         if missing <= 0 {
             return picked.reshape(sizes);
         }

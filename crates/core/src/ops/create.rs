@@ -460,11 +460,11 @@ fn triangle_indices(
         bail!(NotImplemented, "\"{name}\" not implemented for '{}'", dtype.scalar_type());
     }
     // Rows are looked at one by one, so no more of them than can be named in memory.
-    drop(Tensor::empty_of(&[row], DType::I64, Device::Cpu)?);
+    crate::copy::check_room(row)?;
     let (mut rows, mut cols) = (Vec::new(), Vec::new());
     for i in 0..row {
         let (start, end) = columns(i);
-        drop(Tensor::empty_of(&[2, (end.min(col) - start.max(0)).max(0)], DType::I64, Device::Cpu)?);
+        crate::copy::check_room(2 * (end.min(col) - start.max(0)).max(0))?;
         for j in start.clamp(0, col)..end.clamp(0, col) {
             rows.push(i);
             cols.push(j);

@@ -177,6 +177,9 @@ fn kept_scale(p: f64) -> f64 {
 #[op("native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)", tags(random), no_method)]
 mod native_dropout {
     fn kernel(input: &Tensor, p: f64, train: Option<bool>) -> Result<(Tensor, Tensor)> {
+        if input.numel() == 0 {
+            return Ok((copy::duplicate(input)?, copy::empty_like(input, input.dtype())?));
+        }
         let mask = copy::empty_like(input, DType::Bool)?;
         if train == Some(false) {
             copy::fill(&mask, Scalar::Bool(true));

@@ -68,6 +68,9 @@ mod pixel_unshuffle {
                 "pixel_unshuffle expects {name} to be divisible by downscale_factor, but input.size({at})={size} is not divisible by {r}"
             );
         }
+        if this.numel() == 0 {
+            return this.clone_tensor();
+        }
         let batch = &sizes[..n - 3];
         let spread = this.reshape([batch, &[c, h / r, r, w / r, r]].concat())?;
         let b = batch.len() as i64;

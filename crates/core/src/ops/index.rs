@@ -305,7 +305,7 @@ mod put {
 mod take_along_dim {
     fn kernel(this: &Tensor, indices: &Tensor, dim: Option<i64>) -> Result<Tensor> {
         ensure!(
-            indices.dtype() == DType::I64,
+            is_index(indices.dtype()),
             "torch.take_along_dim(): dtype of indices should be Long but got {}",
             indices.dtype().scalar_type()
         );
@@ -341,6 +341,11 @@ pub(crate) fn check_index_source(
     index: &Tensor,
     source: &Tensor,
 ) -> Result<()> {
+    ensure!(
+        this.dim() <= 1 || source.dim() > 0,
+        Index,
+        "Dimension specified as {d} but tensor has no dimensions"
+    );
     ensure!(
         index.dim() <= 1,
         Index,

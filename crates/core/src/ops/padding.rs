@@ -51,7 +51,7 @@ mod constant_pad_nd {
         let (amounts, from) = (amounts(pad, rank), this.layout());
         let mut sizes = from.sizes.clone();
         for (d, (before, after)) in amounts.iter().enumerate() {
-            sizes[d] += before + after;
+            sizes[d] = before.checked_add(*after).and_then(|n| n.checked_add(sizes[d])).unwrap_or(i64::MIN);
             ensure!(
                 sizes[d] >= 0,
                 "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which is invalid. Check dimension {d} of your input.",

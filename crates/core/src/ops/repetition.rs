@@ -86,7 +86,7 @@ mod repeat_interleave_indices {
             ensure!(given == total || counts.is_empty(), "allocated size does not match required size");
         }
         // The result is allocated first, so that absurd repeats are an error and not the end of the process.
-        drop(Tensor::empty_of(&[total], DType::I64, repeats.device())?);
+        crate::copy::check_room(total)?;
         let places: Vec<i64> =
             counts.iter().enumerate().flat_map(|(i, &n)| std::iter::repeat_n(i as i64, n as usize)).collect();
         raw::cast(&Tensor::from_vec(places, [total])?, repeats.dtype())
@@ -115,7 +115,11 @@ mod _chunk_cat {
                 "_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors"
             );
             let size = t.sizes()[d];
-            let missing = (size + num_chunks - 1) / num_chunks * num_chunks - size;
+            let whole = (size / num_chunks + i64::from(size % num_chunks != 0)).checked_mul(num_chunks);
+            let Some(whole) = whole else {
+                bail!("Storage size calculation overflowed with num_chunks={num_chunks}")
+            };
+            let missing = whole - size;
             let mut pad = vec![0; 2 * (t.dim() - d)];
             pad[2 * (t.dim() - d) - 1] = missing;
             let whole = constant_pad_nd::call(t, &pad, Scalar::Int(0))?;

@@ -26,7 +26,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 mod bernoulli {
     fn kernel(this: &Tensor, generator: Option<&Generator>, out: Out) -> Result<Tensor> {
         let t = match out {
-            Out::New => copy::empty_like(this, this.dtype())?,
+            Out::New => Tensor::empty_of(&this.sizes(), this.dtype(), this.device())?,
             _ => crate::ops::raw::place(out, &this.sizes(), this.dtype(), this.device())?,
         };
         draw::bernoulli_each(&t, this, generator)?;

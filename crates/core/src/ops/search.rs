@@ -350,7 +350,7 @@ mod bincount {
             return crate::copy::zeros(&[n], DType::I64, this.device());
         }
         // The result is allocated first, so that an absurd length is an error and not the end of the process.
-        drop(Tensor::empty_of(&[n], DType::F64, this.device())?);
+        crate::copy::check_room(n)?;
         let mut counts = vec![0_i64; n as usize];
         let Some(weights) = weights else {
             values.iter().for_each(|v| counts[*v as usize] += 1);

@@ -205,6 +205,17 @@ fn check_dims(sparse_dim: i64, dense_dim: i64, size: &[i64]) -> Result<()> {
 }
 
 fn check_parts(indices: &Tensor, values: &Tensor, size: &[i64]) -> Result<()> {
+    ensure!(
+        indices.dim() == 2,
+        "indices must be sparse_dim x nnz, but got: {}",
+        crate::layout::shape(&indices.sizes())
+    );
+    ensure!(
+        indices.sizes()[0] as usize <= size.len(),
+        "number of dimensions must be sparse_dim ({}) + dense_dim, but got {}",
+        indices.sizes()[0],
+        size.len()
+    );
     let (nnz, sparse_dim) = (indices.sizes()[1], indices.sizes()[0] as usize);
     let found = values.sizes().first().copied().unwrap_or(1);
     ensure!(

@@ -40,7 +40,12 @@ fn chunk_lengths(this: &Tensor, chunks: i64, dim: i64) -> Result<Vec<i64>> {
     ensure!(chunks > 0, "chunk expects `chunks` to be greater than 0, got: {chunks}");
     let size = this.sizes()[wrap_dim(dim, this.dim())?];
     let each = size / chunks + i64::from(size % chunks != 0);
-    if each == 0 { Ok(vec![0; chunks as usize]) } else { equal_parts(this, each, dim) }
+    if each == 0 {
+        crate::copy::check_room(chunks.saturating_mul(64))?;
+        Ok(vec![0; chunks as usize])
+    } else {
+        equal_parts(this, each, dim)
+    }
 }
 
 /// [`chunk`] whose results are not views to autograd.
@@ -85,6 +90,8 @@ mod tensor_split {
         );
         ensure!(sections > 0, "number of sections must be larger than 0, got {sections}");
         let size = this.sizes()[wrap_dim(dim, this.dim())?];
+        // Every section has a view, so that an absurd number of them is an allocation that fails.
+        crate::copy::check_room(sections.saturating_mul(64))?;
         let cut = |i: i64| i * (size / sections) + i.min(size % sections);
         (0..sections).map(|i| slice::call(this, dim, Some(cut(i)), Some(cut(i + 1)), 1)).collect()
     }

@@ -124,13 +124,7 @@ mod unfold_backward {
     fn kernel(grad_in: &Tensor, input_sizes: &[i64], dim: i64, size: i64, step: i64) -> Result<Tensor> {
         let whole = crate::copy::zeros(input_sizes, grad_in.dtype(), grad_in.device())?;
         let windows = raw::window(&whole, plan::unfold(&whole.layout(), dim, size, step)?)?;
-        ensure!(
-            windows.sizes() == grad_in.sizes(),
-            "output with shape {:?} doesn't match the broadcast shape {:?}",
-            grad_in.sizes().as_slice(),
-            windows.sizes().as_slice()
-        );
-        raw::add_overlapping(&windows, grad_in)?;
+        raw::add_overlapping(&windows, &grad_in.detach().expand(windows.sizes())?)?;
         Ok(whole)
     }
     fn grad_grad_in(g: &Tensor, dim: i64, size: i64, step: i64) -> Result<Tensor> {

@@ -385,7 +385,7 @@ mod split_with_sizes {
                 "split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={split_sizes:?}"
             );
         }
-        if split_sizes.iter().sum::<i64>() != size {
+        if split_sizes.iter().try_fold(0_i64, |sum, n| sum.checked_add(*n)) != Some(size) {
             bail!(
                 "split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {dim}), but got split_sizes={split_sizes:?}"
             );
