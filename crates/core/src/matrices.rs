@@ -115,6 +115,15 @@ pub(crate) fn check_square(name: &str, arg: &str, t: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// As [`check_square`], for operators that do not say their name.
+pub(crate) fn check_unnamed_square(t: &Tensor) -> Result<()> {
+    let Stack { rows, cols, .. } = Stack::of(t);
+    if rows != cols {
+        bail!("A must be batches of square matrices, but they are {rows} by {cols} matrices");
+    }
+    Ok(())
+}
+
 /// Refuses integers, and half precision unless `low`.
 pub(crate) fn check_float(name: &str, t: &Tensor, low: bool) -> Result<()> {
     let dtype = t.dtype();

@@ -5,10 +5,10 @@ use cresset_macros::op;
 use super::linalg_elimination::check_same_type;
 use super::linalg_systems::{Form, check_shapes, solve_triangle};
 use super::matmul::{adjoint, conj};
-use super::{eye_with, linalg_solve_triangular};
+use super::{arange_start_step_with, eye_with, linalg_solve_triangular};
 use crate::matrices::{
-    Failure, Stack, check_float, check_info, check_square, check_supported, own, own_transposed,
-    with_matrices,
+    Failure, Stack, check_float, check_info, check_square, check_supported, check_unnamed_square, own,
+    own_transposed, with_matrices,
 };
 use crate::op::{Grads, Needs, OpDef};
 use crate::{DType, Result, Tensor, ensure, op_list};
@@ -101,7 +101,7 @@ mod cholesky_solve {
             );
         }
         check_same_type("cholesky_solve", input2, this)?;
-        check_square("cholesky_solve", "A", input2)?;
+        check_unnamed_square(input2)?;
         check_shapes("cholesky_solve", input2, this, true)?;
         check_supported("cholesky_solve_cpu", this)?;
         solve(this, input2, upper)
@@ -136,12 +136,27 @@ mod cholesky_inverse {
     fn kernel(this: &Tensor, upper: bool) -> Result<Tensor> {
         check_square("cholesky_inverse", "A", this)?;
         check_supported("cholesky_inverse_out_cpu", this)?;
+        let info = this.diagonal_with(|o| o.dim1(-2).dim2(-1))?.eq_scalar(0)?.to_dtype(DType::I32)?;
+        check_factor(&info)?;
         cholesky_solve::call(&identity_like(this)?, this, upper)
     }
     fn grad_this(g: &Tensor, this: &Tensor, upper: bool, out: &Tensor) -> Result<Tensor> {
         // With A = L L^H, dA^-1 = -A^-1 (dL L^H + L dL^H) A^-1.
         factor_gradient(&out.matmul(&g.matmul(out)?)?, this, upper)
     }
+}
+
+/// Refuses factors with a zero on the diagonal, where `zeros` is not 0.
+fn check_factor(zeros: &Tensor) -> Result<()> {
+    let n = zeros.size(-1)?;
+    if n == 0 {
+        return Ok(());
+    }
+    // The number of the first zero, from 1: the largest count from the end.
+    let from_end = arange_start_step_with(n, 0, |o| o.step(-1).dtype(DType::I32).device(zeros.device()))?;
+    let most = zeros.mul(&from_end)?.amax_with(|o| o.dim(-1))?;
+    let info = most.neg()?.add_scalar(n + 1)?.mul(&most.gt_scalar(0)?)?;
+    check_info("cholesky_inverse", &info, Failure::Inverse)
 }
 
 fn identity_like(t: &Tensor) -> Result<Tensor> {

@@ -192,7 +192,7 @@ mod slogdet {
 #[op("logdet(Tensor self) -> Tensor", composite)]
 mod logdet {
     fn kernel(this: &Tensor) -> Result<Tensor> {
-        check_square("logdet", "self", this)?;
+        check_square("logdet", "A", this)?;
         check_float("logdet", this, false)?;
         let (sign, log) = linalg_slogdet::call(this)?;
         if this.is_complex() {

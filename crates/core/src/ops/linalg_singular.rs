@@ -36,6 +36,7 @@ mod _linalg_svd {
                 "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend."
             );
         }
+        check_float("linalg.svd", A, true)?;
         check_supported("linalg_svd_cpu", A)?;
         decompose(A, full_matrices, compute_uv)
     }
@@ -168,7 +169,6 @@ fn check_phases(u: &Option<Tensor>, v: &Option<Tensor>) -> Result<()> {
 #[allow(non_snake_case)] // the schema's names
 mod linalg_svd {
     fn kernel(A: &Tensor, full_matrices: bool, driver: Option<&str>) -> Result<(Tensor, Tensor, Tensor)> {
-        check_float("linalg.svd", A, true)?;
         _linalg_svd::call(A, full_matrices, true, driver)
     }
 }

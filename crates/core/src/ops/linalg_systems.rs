@@ -8,8 +8,8 @@ use super::{eye_with, linalg_lu_solve};
 use crate::autograd::Meta;
 use crate::layout::Dims;
 use crate::matrices::{
-    Failure, Stack, check_float, check_info, check_matrix, check_square, check_supported, common_batch,
-    exchanged, own, spread, with_matrices,
+    Failure, Stack, check_float, check_info, check_matrix, check_square, check_supported,
+    check_unnamed_square, common_batch, exchanged, own, spread, with_matrices,
 };
 use crate::modes::is_grad_enabled;
 use crate::op::{Grads, Needs, OpDef};
@@ -87,9 +87,10 @@ mod _linalg_solve_ex {
 
 /// Checks the operands of a system; whether `b` is a vector.
 fn check_solve(a: &Tensor, b: &Tensor, left: bool) -> Result<bool> {
-    check_float("linalg.solve", a, false)?;
+    check_float("linalg.solve", a, true)?;
     check_same_type("linalg.solve", a, b)?;
     check_square("linalg.solve", "A", a)?;
+    check_supported("lu_cpu", a)?;
     let vector = is_vector(a, b);
     ensure!(
         left || !vector,
@@ -284,7 +285,7 @@ mod triangular_solve {
             );
         }
         check_same_type(name, A, this)?;
-        check_square(name, "A", A)?;
+        check_unnamed_square(A)?;
         check_shapes(name, A, this, true)?;
         check_supported("triangular_solve_cpu", A)?;
         let form = Form { upper, left: true, transposed: transpose, unit: unitriangular };

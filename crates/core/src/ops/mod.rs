@@ -36,9 +36,14 @@ mod index;
 mod join;
 mod linalg_definite;
 mod linalg_determinant;
+mod linalg_eigen;
 mod linalg_elimination;
+mod linalg_functions;
 mod linalg_hermitian;
+mod linalg_norms;
 mod linalg_orthogonal;
+mod linalg_products;
+mod linalg_pseudo;
 mod linalg_singular;
 mod linalg_systems;
 mod loss;
@@ -127,9 +132,14 @@ pub use index::*;
 pub use join::*;
 pub use linalg_definite::*;
 pub use linalg_determinant::*;
+pub use linalg_eigen::*;
 pub use linalg_elimination::*;
+pub use linalg_functions::*;
 pub use linalg_hermitian::*;
+pub use linalg_norms::*;
 pub use linalg_orthogonal::*;
+pub use linalg_products::*;
+pub use linalg_pseudo::*;
 pub use linalg_singular::*;
 pub use linalg_systems::*;
 pub use loss::*;
@@ -223,9 +233,14 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     join::OPS,
     linalg_definite::OPS,
     linalg_determinant::OPS,
+    linalg_eigen::OPS,
     linalg_elimination::OPS,
+    linalg_functions::OPS,
     linalg_hermitian::OPS,
+    linalg_norms::OPS,
     linalg_orthogonal::OPS,
+    linalg_products::OPS,
+    linalg_pseudo::OPS,
     linalg_singular::OPS,
     linalg_systems::OPS,
     loss::OPS,

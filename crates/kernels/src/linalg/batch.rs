@@ -280,6 +280,77 @@ impl Batch {
             });
         });
     }
+
+    /// [`super::ldl`] in place; `pivots` and `info` are one a row and one a matrix. Above the diagonal come zeros.
+    ///
+    /// # Safety
+    /// As [`Batch::lu`].
+    pub unsafe fn ldl(&self, a: *mut u8, pivots: *mut u8, info: *mut u8, hermitian: bool) {
+        let (pivots, info) = (Shared::<i32>::new(pivots), Shared::<i32>::new(info));
+        with_field!(self.dtype, T => {
+            let a = Shared::<T>::new(a);
+            // SAFETY: as in `lu`.
+            self.run(|i| unsafe {
+                let mut a = MatrixMut::new(a.item(i, self.each()), self.rows, self.cols);
+                info.item(i, 1)[0] = super::ldl(&mut a, pivots.item(i, self.rows), hermitian);
+                (0..self.rows).for_each(|r| a.row_mut(r)[r + 1..].fill(T::ZERO));
+            });
+        });
+    }
+
+    /// [`super::ldl_solve`]: `b`, `rows x cols`, in place.
+    ///
+    /// # Safety
+    /// As [`Batch::lu`].
+    pub unsafe fn ldl_solve(&self, a: *mut u8, pivots: *mut u8, b: *mut u8, hermitian: bool) {
+        let (n, pivots) = (self.rows, Shared::<i32>::new(pivots));
+        with_field!(self.dtype, T => {
+            let (a, b) = (Shared::<T>::new(a), Shared::<T>::new(b));
+            // SAFETY: as in `lu`.
+            self.run(|i| unsafe {
+                let a = Matrix::new(&*a.item(i, n * n), n, n);
+                let mut b = MatrixMut::new(b.item(i, self.each()), self.rows, self.cols);
+                super::ldl_solve(a, pivots.item(i, n), &mut b, hermitian);
+            });
+        });
+    }
+
+    /// [`super::exp`] in place.
+    ///
+    /// # Safety
+    /// As [`Batch::lu`].
+    pub unsafe fn exp(&self, a: *mut u8) {
+        with_field!(self.dtype, T => {
+            let a = Shared::<T>::new(a);
+            // SAFETY: as in `lu`.
+            self.run(|i| unsafe {
+                super::exp(&mut MatrixMut::new(a.item(i, self.each()), self.rows, self.cols));
+            });
+        });
+    }
+
+    /// [`super::eig`], or [`super::eig_complex`]: `a` is `float64` or `complex128` and is destroyed; values and vectors
+    /// are `complex128`.
+    ///
+    /// # Safety
+    /// As [`Batch::lu`].
+    pub unsafe fn eig(&self, a: *mut u8, values: *mut u8, vectors: Option<*mut u8>, info: *mut u8) {
+        let (n, info) = (self.rows, Shared::<i32>::new(info));
+        let wanted = vectors.is_some();
+        let (values, vectors) =
+            (Shared::<C64>::new(values), Shared::<C64>::new(vectors.unwrap_or(std::ptr::null_mut())));
+        let (real, complex) = (Shared::<f64>::new(a), Shared::<C64>::new(a));
+        // SAFETY: as in `lu`; without vectors none are reached.
+        self.run(|i| unsafe {
+            let mut vectors = wanted.then(|| MatrixMut::new(vectors.item(i, n * n), n, n));
+            let (values, vectors) = (values.item(i, n), vectors.as_mut());
+            info.item(i, 1)[0] = if self.dtype == DType::Complex128 {
+                super::eig_complex(&mut MatrixMut::new(complex.item(i, n * n), n, n), values, vectors)
+            } else {
+                super::eig(&mut MatrixMut::new(real.item(i, n * n), n, n), values, vectors)
+            };
+        });
+    }
 }
 
 /// Solves with the factors `P L U`.

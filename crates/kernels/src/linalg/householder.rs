@@ -44,6 +44,36 @@ pub(super) fn reflect_columns<T: Field>(tau: T, v: &[T], columns: &mut MatrixMut
     }
 }
 
+/// `a = (I - tau v v^H) a`.
+pub(super) fn reflect_left<T: Field>(a: &mut MatrixMut<T>, tau: T, v: &[T]) {
+    const CHUNK: usize = 128;
+    if tau == T::ZERO {
+        return;
+    }
+    a.for_column_chunks(CHUNK, |a| {
+        let mut sums = [T::ZERO; CHUNK];
+        let sums = &mut sums[..a.cols];
+        for (i, v) in v.iter().enumerate() {
+            axpy(v.conj(), a.row(i), sums);
+        }
+        for (i, v) in v.iter().enumerate() {
+            axpy(-tau * *v, sums, a.row_mut(i));
+        }
+    });
+}
+
+/// `a = a (I - tau u u^H)`.
+pub(super) fn reflect_right<T: Field>(a: &mut MatrixMut<T>, tau: T, u: &[T]) {
+    if tau == T::ZERO {
+        return;
+    }
+    let conj: Vec<T> = u.iter().map(|u| u.conj()).collect();
+    a.for_rows(4 * u.len(), |_, row| {
+        let sum = dot(row, u);
+        axpy(-tau * sum, &conj, row);
+    });
+}
+
 /// Factors the matrix with columns `a` into `Q R` in place, LAPACK's `geqrf`: `R` on and above the diagonal, the
 /// vectors of the reflections `Q = H_1 H_2 …` below it, their factors in `tau`.
 pub fn qr<T: Field>(a: &mut MatrixMut<T>, tau: &mut [T]) {

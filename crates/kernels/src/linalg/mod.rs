@@ -6,20 +6,29 @@
 mod batch;
 mod bidiagonal;
 mod cholesky;
+mod eig;
 mod eigh;
+mod exp;
 mod field;
 mod householder;
+mod ldl;
 mod lu;
 mod matrix;
+mod schur;
 mod svd;
+#[cfg(test)]
+mod tests;
 mod triangular;
 mod vector;
 
 pub use batch::Batch;
 pub use cholesky::cholesky;
+pub use eig::{eig, eig_complex};
 pub use eigh::eigh;
+pub use exp::exp;
 pub use field::{Field, Number, RealField};
 pub use householder::{generate, multiply, qr};
+pub use ldl::{ldl, ldl_solve};
 pub use lu::{exchange, lu};
 pub use matrix::{Matrix, MatrixMut};
 pub use svd::svd;

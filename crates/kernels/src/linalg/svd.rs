@@ -4,9 +4,9 @@
 
 use super::bidiagonal::Bidiagonal;
 use super::field::{Field, RealField};
-use super::householder::{multiply, qr, reflector};
+use super::householder::{multiply, qr, reflect_left, reflect_right, reflector};
 use super::matrix::{Matrix, MatrixMut};
-use super::vector::{Rotations, axpy, dot};
+use super::vector::Rotations;
 
 /// The left and right singular vectors to compute, one a row.
 pub type Vectors<'a, T> = (MatrixMut<'a, T>, MatrixMut<'a, T>);
@@ -139,34 +139,4 @@ fn reduce<T: Field>(a: &mut MatrixMut<T>) -> Reduced<T> {
         reflect_right(&mut a.part(j + 1..m, j + 1..n), tau, u);
     }
     out
-}
-
-/// `a = (I - tau v v^H) a`.
-fn reflect_left<T: Field>(a: &mut MatrixMut<T>, tau: T, v: &[T]) {
-    const CHUNK: usize = 128;
-    if tau == T::ZERO {
-        return;
-    }
-    a.for_column_chunks(CHUNK, |a| {
-        let mut sums = [T::ZERO; CHUNK];
-        let sums = &mut sums[..a.cols];
-        for (i, v) in v.iter().enumerate() {
-            axpy(v.conj(), a.row(i), sums);
-        }
-        for (i, v) in v.iter().enumerate() {
-            axpy(-tau * *v, sums, a.row_mut(i));
-        }
-    });
-}
-
-/// `a = a (I - tau u u^H)`.
-fn reflect_right<T: Field>(a: &mut MatrixMut<T>, tau: T, u: &[T]) {
-    if tau == T::ZERO {
-        return;
-    }
-    let conj: Vec<T> = u.iter().map(|u| u.conj()).collect();
-    a.for_rows(4 * u.len(), |_, row| {
-        let sum = dot(row, u);
-        axpy(-tau * sum, &conj, row);
-    });
 }
