@@ -49,18 +49,26 @@ fn detected() -> Isa {
     Isa::Portable
 }
 
-/// Asks for the first half kilobyte at `ptr` to be brought into the caches: for memory that is read next but that the
-/// processor cannot guess. The address need not be valid.
+/// Asks for the cache line at `ptr`, which need not be valid: for memory that is read soon but that the processor cannot
+/// guess.
 #[inline(always)]
-pub(crate) fn prefetch<T>(ptr: *const T) {
+pub(crate) fn prefetch_line<T>(ptr: *const T) {
     #[cfg(target_arch = "x86_64")]
-    for line in 0..8 {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: prefetching never faults, and the baseline of the architecture has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr.cast::<i8>().wrapping_add(64 * line)) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = ptr;
+}
+
+/// As [`prefetch_line`] for half a kilobyte, from where on the processor goes ahead by itself.
+#[inline(always)]
+pub(crate) fn prefetch<T>(ptr: *const T) {
+    for line in 0..8 {
+        prefetch_line(ptr.cast::<u8>().wrapping_add(64 * line));
+    }
 }
 
 /// Compiles a function once for each instruction set and picks one at the call: the body is ordinary scalar code that

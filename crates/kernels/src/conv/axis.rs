@@ -213,7 +213,7 @@ unsafe fn copy_strided<T: Copy>(src: *const T, step: usize, n: usize, dst: *mut 
 
 /// Copies a few elements without the call that a copy of unknown length costs: blocks, the last of which overlaps.
 #[inline(always)]
-unsafe fn copy_short<T: Copy>(src: *const T, n: usize, dst: *mut T) {
+pub(super) unsafe fn copy_short<T: Copy>(src: *const T, n: usize, dst: *mut T) {
     // SAFETY: the blocks stay within `n`.
     unsafe {
         let block8 = |at: usize| {

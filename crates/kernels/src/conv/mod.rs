@@ -1,13 +1,15 @@
 //! Convolutions over one to three dimensions of contiguous `[N, C, (D, (H,)) W]` images.
 //!
 //! A convolution is a matrix product whose right operand has a column of patch elements for each output pixel. The
-//! columns are never stored: [`patches`] copies them from the image straight into the panels that the product reads.
+//! columns are never stored: [`patches`] copies them from the image straight into the panels that the product reads, or
+//! the product reads the image itself ([`direct`]).
 //! The gradient of the input (and a transposed convolution) is the same gathering with the taps reversed; with a stride
 //! it falls apart into one such product for each residue of the position, none of which multiplies by inserted zeros.
 //! The gradient of the weight sums over pixels. Groups of one channel have loops of their own ([`depthwise`]).
 
 mod axis;
 mod depthwise;
+mod direct;
 mod general;
 mod patches;
 #[cfg(test)]
@@ -16,8 +18,9 @@ mod weight_grad;
 
 pub use general::Term;
 
-use crate::gemm::{Bias, Gemm, Real, Strided};
+use crate::gemm::{Bias, Gemm, Pack, Real, Sink, Strided};
 use axis::{Axis, Field};
+use direct::{Frame, Framed};
 use patches::{Patches, Place};
 use std::borrow::Cow;
 
@@ -203,7 +206,8 @@ fn products<T: Real>(
     out: &mut [T],
 ) {
     let pixels = field.pixels();
-    let joined = pixels < OWN_PRODUCT;
+    let frame = Frame::new(field, channels.out);
+    let joined = frame.is_none() && pixels < OWN_PRODUCT;
     let (items, n) =
         if joined { (channels.groups, batch * pixels) } else { (channels.groups * batch, pixels) };
     let image_out = channels.groups * channels.out * field.out_plane();
@@ -213,27 +217,24 @@ fn products<T: Real>(
                 as isize
         })
         .collect();
-    let b = Patches { field, groups: channels.groups, channels: channels.source, source: source.as_ptr() };
-    let c = Place { field, items: &item_out, image: image_out, out: out.as_mut_ptr() };
+    let place = Place { field, items: &item_out, image: image_out, out: out.as_mut_ptr() };
     let k = channels.source * field.taps();
     let lines = weights.lines(channels, field, kernel);
     let rows: Vec<isize> = (0..items).map(|i| (i % channels.groups * channels.out * k) as isize).collect();
     let a = Strided { ptr: lines.as_ptr(), items: &rows, line: k as isize, step: 1 };
     // The biases of an item's rows: group by group, the same for all images.
     let biases: Option<Vec<T>> = bias.map(|b| b.iter().copied().cycle().take(items * channels.out).collect());
-    let gemm = Gemm {
-        items,
-        m: channels.out,
-        n,
-        k,
-        a: &a,
-        b: &b,
-        c: &c,
-        alpha: T::ONE,
-        beta: T::ZERO,
-        bias: biases.as_ref().map_or(Bias::None, |b| Bias::Rows(b, channels.out)),
+    let run = |n: usize, b: &dyn Pack<T>, c: &dyn Sink<T>| {
+        let bias = biases.as_ref().map_or(Bias::None, |b| Bias::Rows(b, channels.out));
+        let gemm = Gemm { items, m: channels.out, n, k, a: &a, b, c, alpha: T::ONE, beta: T::ZERO, bias };
+        // SAFETY: `Conv` has checked that the slices have the sizes which the field and the channels imply, and `out`
+        // is borrowed mutably.
+        unsafe { gemm.run() }
     };
-    // SAFETY: `Conv` has checked that the slices have the sizes which the field and the channels imply, and `out` is
-    // borrowed mutably.
-    unsafe { gemm.run() }
+    if let Some(frame) = frame {
+        let place = Framed { frame: &frame, place };
+        return frame.with_source(field, channels, source, |b| run(frame.columns(), b, &place));
+    }
+    let b = Patches { field, groups: channels.groups, channels: channels.source, source: source.as_ptr() };
+    run(n, &b, &place);
 }

@@ -1,6 +1,6 @@
 //! The operands of a convolution's product: patches packed from the image, and the place of the result.
 
-use super::axis::{Field, Pieces};
+use super::axis::{Field, Pieces, copy_short};
 use crate::gemm::{Pack, Real, Sink};
 use std::ops::Range;
 
@@ -116,6 +116,11 @@ impl<T: Real> Sink<T> for Place<'_, T> {
             let place = run.image * self.image + self.field.place(&run);
             for (i, r) in rows.clone().enumerate() {
                 let offset = self.items[item] + (r * self.field.out_plane() + place) as isize;
+                if spread == 1 && beta == T::ZERO {
+                    // SAFETY: the pixels exist and are this block's.
+                    unsafe { copy_short(block.add(i * row + run.at), run.len, self.out.offset(offset)) }
+                    continue;
+                }
                 for j in 0..run.len {
                     // SAFETY: the pixel exists and is this block's.
                     unsafe {

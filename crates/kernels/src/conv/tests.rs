@@ -87,6 +87,10 @@ fn convolutions_and_their_gradients_equal_the_definition() {
     check(conv(20, [1, 3, 1], [1, 8, 9], [1, 3, 3], plain));
     check(conv(1, [2, 9, 1], [1, 30, 40], [1, 3, 3], [ONE, [0, 1, 1], ONE]));
     check(conv(1, [2, 2, 1], [1, 5, 5], [1, 2, 2], [[1, 4, 4], NONE, ONE]));
+    check(conv(2, [3, 2, 1], [1, 16, 32], ONE, [ONE, NONE, ONE]));
+    check(conv(2, [4, 6, 2], [1, 40, 44], [1, 3, 5], [ONE, [0, 2, 1], [1, 2, 1]]));
+    check(conv(1, [2, 3, 1], [1, 70, 80], [1, 4, 4], [[1, 2, 2], [0, 1, 1], ONE]));
+    check(conv(1, [2, 1, 1], [3, 40, 50], [2, 1, 3], [ONE, [0, 0, 1], ONE]));
 }
 
 #[test]

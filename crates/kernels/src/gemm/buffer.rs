@@ -12,6 +12,8 @@ pub(super) const B: usize = 1;
 pub(super) const C: usize = 2;
 /// Panels of A that all threads read.
 pub(super) const SHARED: usize = 3;
+/// Images with zeros around them.
+pub(crate) const IMAGE: usize = 4;
 
 /// Buffers larger than this are given back at once.
 const KEEP_BYTES: usize = 32 << 20;
@@ -42,12 +44,12 @@ impl Drop for Buffer {
 }
 
 thread_local! {
-    static BUFFERS: [Cell<Option<Buffer>>; 4] = const { [const { Cell::new(None) }; 4] };
+    static BUFFERS: [Cell<Option<Buffer>>; 5] = const { [const { Cell::new(None) }; 5] };
 }
 
 /// Calls `f` with at least `len` initialised elements (of any value), aligned to a cache line. A call from within
 /// `f` for the same `slot` gets other memory.
-pub(super) fn with<T: Element, R>(slot: usize, len: usize, f: impl FnOnce(*mut T) -> R) -> R {
+pub(crate) fn with<T: Element, R>(slot: usize, len: usize, f: impl FnOnce(*mut T) -> R) -> R {
     let bytes = len * size_of::<T>();
     BUFFERS.with(|buffers| {
         let held = buffers[slot].take().filter(|b| b.layout.size() >= bytes);

@@ -185,6 +185,13 @@ impl<T: Real> Gemm<'_, T> {
         (c, row, beta): (*mut T, isize, T),
     ) {
         let k = pass.end - pass.start;
+        let size = (block.rows.len(), block.cols.len());
+        if let Some((b, steps)) = self.b.in_place(block.item) {
+            let out = self.out(pass.first, pass.last, block, (c, row, beta));
+            let b = Lines::InPlace(b.wrapping_add(block.cols.start), &steps[pass.start..pass.end]);
+            // SAFETY: the caller's promise; the panels hold `k` steps each.
+            return unsafe { tiles(micro, size, (panels, k), b, &out) };
+        }
         let blocks = k.div_ceil(K_BYTES / size_of::<T>()).max(1);
         let k_step = k.div_ceil(blocks);
         let padded = block.cols.len().next_multiple_of(micro.nr);
@@ -192,10 +199,7 @@ impl<T: Real> Gemm<'_, T> {
             for i in 0..blocks {
                 let (from, to) = (i * k_step, k.min((i + 1) * k_step));
                 let (first, last) = (pass.first && i == 0, pass.last && i + 1 == blocks);
-                let beta = if first { beta } else { T::ONE };
-                let (row_bias, col_bias) =
-                    if last { self.bias_at(block) } else { (std::ptr::null(), std::ptr::null()) };
-                let out = Out { c, row, cols: 0, alpha: self.alpha, beta, row_bias, col_bias };
+                let out = self.out(first, last, block, (c, row, beta));
                 // SAFETY: the buffer holds the padded columns; the panels hold `k` steps each.
                 unsafe {
                     self.b.pack(
@@ -205,17 +209,18 @@ impl<T: Real> Gemm<'_, T> {
                         micro.nr,
                         b,
                     );
-                    tiles(
-                        micro,
-                        (block.rows.len(), block.cols.len()),
-                        to - from,
-                        (panels.add(from * micro.mr), k),
-                        b,
-                        &out,
-                    );
+                    tiles(micro, size, (panels.add(from * micro.mr), k), Lines::Packed(b, to - from), &out);
                 }
             }
         });
+    }
+
+    /// What is done to the block's sums on their way to `c`.
+    fn out(&self, first: bool, last: bool, block: &Block, (c, row, beta): (*mut T, isize, T)) -> Out<T> {
+        let beta = if first { beta } else { T::ONE };
+        let (row_bias, col_bias) =
+            if last { self.bias_at(block) } else { (std::ptr::null(), std::ptr::null()) };
+        Out { c, row, cols: 0, alpha: self.alpha, beta, row_bias, col_bias }
     }
 
     /// The biases of the block's first row and column.
@@ -289,17 +294,25 @@ fn column_step<T>(n: usize, k: usize, micro: &Micro<T>, blocks: usize) -> usize 
     n.div_ceil(blocks).next_multiple_of(micro.lanes)
 }
 
-/// Runs the tiles of a block: panels of A are `k_full` steps long, of which `k` are used.
+/// The columns of B that a block reads.
+#[derive(Clone, Copy)]
+enum Lines<'a, T> {
+    /// Panels of so many steps.
+    Packed(*const T, usize),
+    /// The first column, and the offset of each step.
+    InPlace(*const T, &'a [isize]),
+}
+
+/// Runs the tiles of a block: panels of A are `k` steps long.
 unsafe fn tiles<T: Real>(
     micro: &'static Micro<T>,
     (rows, cols): (usize, usize),
-    k: usize,
-    (a, k_full): (*const T, usize),
-    b: *const T,
+    (a, k): (*const T, usize),
+    b: Lines<T>,
     out: &Out<T>,
 ) {
     for i in (0..rows).step_by(micro.mr) {
-        let kernels = micro.kernels[micro.mr.min(rows - i) - 1];
+        let r = micro.mr.min(rows - i) - 1;
         for j in (0..cols).step_by(micro.nr) {
             let width = micro.nr.min(cols - j);
             let at = |p: *const T, i: usize| if p.is_null() { p } else { p.wrapping_add(i) };
@@ -310,8 +323,18 @@ unsafe fn tiles<T: Real>(
                 col_bias: at(out.col_bias, j),
                 ..*out
             };
+            let v = width.div_ceil(micro.lanes) - 1;
             // SAFETY: the panels lie at these places; the tile is within the block.
-            unsafe { kernels[width.div_ceil(micro.lanes) - 1](k, a.add(i * k_full), b.add(j * k), &tile) }
+            unsafe {
+                match b {
+                    Lines::Packed(b, steps) => {
+                        micro.kernels[r][v](steps, a.add(i * k), b.add(j * steps), &tile)
+                    }
+                    Lines::InPlace(b, steps) => {
+                        micro.in_place[r][v](steps, a.add(i * k), b.wrapping_add(j), &tile)
+                    }
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::simd::{Array, Simd, Vectorized};
 use super::{Load, Save};
-use crate::isa::Isa;
+use crate::isa::{Isa, prefetch_line};
 use std::ops::{Add, Mul};
 
 /// Where a tile goes and what is done to it on the way.
@@ -26,6 +26,8 @@ pub(crate) struct Out<T> {
 }
 
 pub(crate) type Kernel<T> = unsafe fn(k: usize, a: *const T, b: *const T, out: &Out<T>);
+/// A tile whose steps of B lie at offsets from `b`.
+pub(crate) type InPlace<T> = unsafe fn(steps: &[isize], a: *const T, b: *const T, out: &Out<T>);
 
 /// The tiles of one instruction set: `kernels[r - 1][v - 1]` computes `r` rows of `v` vectors.
 pub(crate) struct Micro<T: 'static> {
@@ -35,6 +37,7 @@ pub(crate) struct Micro<T: 'static> {
     pub nr: usize,
     pub lanes: usize,
     pub kernels: &'static [&'static [Kernel<T>]],
+    pub in_place: &'static [&'static [InPlace<T>]],
 }
 
 /// `f32` or `f64`: the types that products are summed in.
@@ -54,14 +57,14 @@ pub trait Real: Load<Self> + Save<Self> + Default + Add<Output = Self> + Mul<Out
 /// `R` rows of `V` vectors: `out = alpha * a b + beta * out + biases`.
 ///
 /// # Safety
-/// `a` holds `k` groups of `MR`, `b` holds `k` groups of `V..` vectors spaced by `NR`; `out` describes memory of `R`
+/// `a` holds `k` groups of `mr`, `b` gives the address of `V` vectors at each step; `out` describes memory of `R`
 /// rows by `out.cols` columns, `(V - 1) * LANES < cols <= V * LANES`.
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const V: usize>(
-    (mr, nr): (usize, usize),
+    mr: usize,
     k: usize,
     mut a: *const S::E,
-    mut b: *const S::E,
+    b: impl Fn(usize) -> *const S::E,
     out: &Out<S::E>,
 ) where
     S::E: Real,
@@ -69,8 +72,8 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     // SAFETY: the caller promises the panels' sizes and the features of `S`.
     unsafe {
         let mut acc = [[S::zero(); V]; R];
-        for _ in 0..k {
-            let mut bs = [S::zero(); V];
+        for step in 0..k {
+            let (b, mut bs) = (b(step), [S::zero(); V]);
             for (j, b_j) in bs.iter_mut().enumerate() {
                 *b_j = S::load(b.add(j * S::LANES));
             }
@@ -81,7 +84,6 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
                 }
             }
             a = a.add(mr);
-            b = b.add(nr);
         }
         for (i, row) in acc.into_iter().enumerate() {
             store_row::<S, V>(row, i, out);
@@ -135,7 +137,24 @@ macro_rules! micro {
             $(#[target_feature(enable = $features)])?
             unsafe fn run<const R: usize, const V: usize>(k: usize, a: *const $e, b: *const $e, out: &Out<$e>) {
                 // SAFETY: the caller's promise is passed on.
-                unsafe { tile::<$simd, R, V>(($rows, $vectors * LANES), k, a, b, out) }
+                unsafe { tile::<$simd, R, V>($rows, k, a, |step| b.wrapping_add(step * $vectors * LANES), out) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn run_in_place<const R: usize, const V: usize>(
+                steps: &[isize],
+                a: *const $e,
+                b: *const $e,
+                out: &Out<$e>,
+            ) {
+                let at = |step: usize| {
+                    let b = b.wrapping_offset(steps[step]);
+                    // What the next tile reads.
+                    (V..2 * V).for_each(|j| prefetch_line(b.wrapping_add(j * LANES)));
+                    b
+                };
+                // SAFETY: the caller's promise is passed on.
+                unsafe { tile::<$simd, R, V>($rows, steps.len(), a, at, out) }
             }
 
             /// # Safety
@@ -151,11 +170,12 @@ macro_rules! micro {
                 mr: $rows,
                 nr: $vectors * LANES,
                 lanes: LANES,
-                kernels: &[$(&micro!(@row $r $kernels)),*],
+                kernels: &[$(&micro!(@row run, Kernel, $r $kernels)),*],
+                in_place: &[$(&micro!(@row run_in_place, InPlace, $r $kernels)),*],
             };
         }
     };
-    (@row $r:literal [$($v:literal)*]) => { [$(run::<$r, $v> as Kernel<_>),*] };
+    (@row $run:ident, $kernel:ident, $r:literal [$($v:literal)*]) => { [$($run::<$r, $v> as $kernel<_>),*] };
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -8,7 +8,7 @@
 //! The sum over `k` is cut at places that only `k` decides, and never among threads: results do not depend on the
 //! number of threads.
 
-mod buffer;
+pub(crate) mod buffer;
 mod complex;
 mod driver;
 mod integer;
@@ -43,6 +43,12 @@ pub trait Pack<T>: Sync {
     /// # Safety
     /// The lines and steps exist, and `dst` holds all panels, the last one padded to `width`.
     unsafe fn pack(&self, item: usize, lines: Range<usize>, ks: Range<usize>, width: usize, dst: *mut T);
+
+    /// Where the lines of an item lie, if neighbours are neighbours in memory at each step and nothing need be packed: step `k`
+    /// of line `l` is `l` elements after the offset `k` from the address. Whole registers may be read at the end.
+    fn in_place(&self, _item: usize) -> Option<(*const T, &[isize])> {
+        None
+    }
 }
 
 /// Where C goes.
