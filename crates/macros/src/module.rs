@@ -77,9 +77,12 @@ fn try_derive(item: TokenStream, package: &str) -> syn::Result<TokenStream> {
             }
         }
     }
-    let mut visits = Vec::new();
+    let (mut visits, mut arms) = (Vec::new(), Vec::new());
     for (i, field) in item.fields.iter().enumerate() {
-        visits.extend(visit(i, field, &root)?);
+        if let Some((visit, arm)) = visit(i, field, &root)? {
+            visits.push(visit);
+            arms.push(arm);
+        }
     }
     let (ident, (generics, arguments, conditions)) = (&item.ident, item.generics.split_for_impl());
     Ok(quote! {
@@ -91,6 +94,12 @@ fn try_derive(item: TokenStream, package: &str) -> syn::Result<TokenStream> {
             }
             fn name(&self) -> ::std::string::String {
                 #name
+            }
+            fn own_parameter(&mut self, name: &str) -> ::std::option::Option<&mut #root::Parameter> {
+                match name {
+                    #(#arms)*
+                    _ => ::std::option::Option::None,
+                }
             }
             #repr
         }
@@ -104,7 +113,8 @@ fn try_derive(item: TokenStream, package: &str) -> syn::Result<TokenStream> {
     })
 }
 
-fn visit(i: usize, field: &Field, root: &TokenStream) -> syn::Result<Option<TokenStream>> {
+/// How a field is visited, and how it is found by its name.
+fn visit(i: usize, field: &Field, root: &TokenStream) -> syn::Result<Option<(TokenStream, TokenStream)>> {
     match entries(&field.attrs)?.first() {
         None => {}
         Some(Entry::Skip) => return Ok(None),
@@ -120,7 +130,10 @@ fn visit(i: usize, field: &Field, root: &TokenStream) -> syn::Result<Option<Toke
     let ty = &field.ty;
     // Errors about the trait point at the field's type.
     let method = format_ident!("visit_field", span = syn::spanned::Spanned::span(ty));
-    Ok(Some(quote!(<#ty as #root::Field>::#method(&self.#member, #key, visitor);)))
+    Ok(Some((
+        quote!(<#ty as #root::Field>::#method(&self.#member, #key, visitor);),
+        quote!(#key => <#ty as #root::Field>::as_parameter(&mut self.#member),),
+    )))
 }
 
 #[cfg(test)]

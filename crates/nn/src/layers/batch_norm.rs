@@ -138,11 +138,28 @@ impl<const D: usize> BatchNorm<D> {
         if let (true, Some(batches)) = (self.training.is_on(), &self.num_batches_tracked) {
             let _guard = no_grad();
             batches.add_scalar_(1)?;
-            if self.momentum.is_none() {
+            if self.momentum.is_none() || self.training.is_cumulative() {
                 return Ok(1.0 / batches.item()?.to_f64());
             }
         }
         Ok(self.momentum.unwrap_or(0.0))
+    }
+
+    /// What evaluation multiplies each channel with and then adds.
+    ///
+    /// # Errors
+    /// `Runtime` without running statistics.
+    pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+        let (Some(mean), Some(var)) = (&self.running_mean, &self.running_var) else {
+            bail!("a batch normalisation without running statistics cannot be fused")
+        };
+        let mut scale = var.add_scalar(self.eps)?.rsqrt()?;
+        if let Some(weight) = &self.weight {
+            scale = scale.mul(weight)?;
+        }
+        let shift = mean.mul(&scale)?.neg()?;
+        let shift = if let Some(bias) = &self.bias { shift.add(bias)? } else { shift };
+        Ok((scale.detach(), shift.detach()))
     }
 
     fn check_dimensions(&self, input: &Tensor) -> Result<()> {

@@ -20,7 +20,7 @@ pub use cresset_macros::Module;
 
 pub use containers::{ModuleDict, ParameterDict, ParameterList, Sequential};
 pub use forward::{Forward, Layer};
-pub use hooks::Hooked;
+pub use hooks::{Hooked, StateHook};
 pub use parameter::{Buffer, Parameter, Training};
 pub(crate) use repr::boolean;
 pub use repr::{float, int_or_tuple, number, tuple};
@@ -39,6 +39,8 @@ pub struct Visitor<'a> {
     pub children: Vec<(String, &'a dyn Module)>,
     /// Its own training flags.
     pub training: Vec<&'a Training>,
+    /// Functions that change its state before it is handed out.
+    pub state_hooks: Vec<&'a StateHook>,
 }
 
 /// A type that a module's field can have.
@@ -50,11 +52,20 @@ pub struct Visitor<'a> {
 pub trait Field {
     /// Shows the field to the visitor under its name.
     fn visit_field<'a>(&'a self, name: &str, visitor: &mut Visitor<'a>);
+
+    /// The field, if it is a parameter.
+    fn as_parameter(&mut self) -> Option<&mut Parameter> {
+        None
+    }
 }
 
 impl Field for Parameter {
     fn visit_field<'a>(&'a self, name: &str, visitor: &mut Visitor<'a>) {
         visitor.parameters.push((name.into(), self));
+    }
+
+    fn as_parameter(&mut self) -> Option<&mut Parameter> {
+        Some(self)
     }
 }
 
@@ -76,6 +87,10 @@ impl<T: Field> Field for Option<T> {
             field.visit_field(name, visitor);
         }
     }
+
+    fn as_parameter(&mut self) -> Option<&mut Parameter> {
+        self.as_mut().and_then(Field::as_parameter)
+    }
 }
 
 impl<M: Module> Field for M {
@@ -91,6 +106,12 @@ pub trait Module: Send + Sync {
 
     /// The name of the type, as it is printed.
     fn name(&self) -> String;
+
+    /// Its own parameter of that name, to be replaced by another.
+    fn own_parameter(&mut self, name: &str) -> Option<&mut Parameter> {
+        let _ = name;
+        None
+    }
 
     /// What is printed in the brackets.
     fn extra_repr(&self) -> String {
@@ -249,7 +270,7 @@ fn apply<M: Module + ?Sized>(module: &M, f: &mut dyn FnMut(&str, &Visitor<'_>) -
 }
 
 /// Calls `f` with the prefix of the names and the fields of this module and all below it, a parent before its children.
-fn walk<M: Module + ?Sized>(module: &M, prefix: &str, f: &mut dyn FnMut(&str, &Visitor<'_>)) {
+pub(crate) fn walk<M: Module + ?Sized>(module: &M, prefix: &str, f: &mut dyn FnMut(&str, &Visitor<'_>)) {
     let fields = module.fields();
     f(prefix, &fields);
     for (name, child) in &fields.children {

@@ -24,6 +24,13 @@ impl Parameter {
     }
 }
 
+impl Parameter {
+    /// A tensor in the place of a parameter: computed from others, with a history.
+    pub(crate) fn computed(tensor: Tensor) -> Parameter {
+        Parameter(tensor)
+    }
+}
+
 impl Deref for Parameter {
     type Target = Tensor;
     fn deref(&self) -> &Tensor {
@@ -86,22 +93,34 @@ impl Deref for Buffer {
 }
 
 /// Whether a module is in training mode; `train` and `eval` of any module above it set it.
-pub struct Training(AtomicBool);
+pub struct Training {
+    on: AtomicBool,
+    /// Whether running statistics average over all batches, whatever their momentum.
+    cumulative: AtomicBool,
+}
 
 impl Training {
     /// In training mode.
     pub fn new() -> Training {
-        Training(AtomicBool::new(true))
+        Training { on: AtomicBool::new(true), cumulative: AtomicBool::new(false) }
     }
 
     /// Whether it is in training mode.
     pub fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.on.load(Ordering::Relaxed)
     }
 
     /// Switches training mode on or off.
     pub fn set(&self, on: bool) {
-        self.0.store(on, Ordering::Relaxed);
+        self.on.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cumulative(&self) -> bool {
+        self.cumulative.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_cumulative(&self, on: bool) {
+        self.cumulative.store(on, Ordering::Relaxed);
     }
 }
 
@@ -113,7 +132,10 @@ impl Default for Training {
 
 impl Clone for Training {
     fn clone(&self) -> Self {
-        Training(AtomicBool::new(self.is_on()))
+        let copy = Training::new();
+        copy.set(self.is_on());
+        copy.set_cumulative(self.is_cumulative());
+        copy
     }
 }
 

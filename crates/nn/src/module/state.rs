@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use cresset_core::{DType, Error, Result, Tensor, bail, no_grad};
 
-use super::{Module, detached, walk};
+use super::{Module, StateHook, detached, walk};
 
 /// Tensors by name, in order.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,15 @@ fn slots<M: Module + ?Sized>(module: &M) -> Vec<Slot> {
 }
 
 pub(super) fn state_dict<M: Module + ?Sized>(module: &M) -> StateDict {
-    slots(module).into_iter().map(|slot| (slot.name, detached(&slot.tensor))).collect()
+    let mut state: StateDict =
+        slots(module).into_iter().map(|slot| (slot.name, detached(&slot.tensor))).collect();
+    let mut hooks = Vec::new();
+    walk(module, "", &mut |prefix, fields| {
+        hooks.extend(fields.state_hooks.iter().map(|hook| (prefix.to_string(), StateHook::clone(hook))));
+    });
+    // Those of children come before that of their parent.
+    hooks.iter().rev().for_each(|(prefix, hook)| hook(&mut state, prefix));
+    state
 }
 
 pub(super) fn load_state_dict<M: Module + ?Sized>(

@@ -1,7 +1,17 @@
-//! `torch.nn.utils`: clipping of gradients, parameters as one vector.
+//! `torch.nn.utils`: clipping of gradients, parameters as one vector, computed and pruned parameters, fused layers,
+//! averages of weights.
 
 mod clip;
+mod fusion;
+mod parametrizations;
+mod parametrize;
+pub mod prune;
+mod swa;
 mod vector;
 
 pub use clip::{clip_grad_norm_, clip_grad_value_, get_total_norm};
+pub use fusion::{fuse_conv_bn_eval, fuse_linear_bn_eval};
+pub use parametrizations::{OrthogonalMap, orthogonal, spectral_norm, weight_norm};
+pub use parametrize::{Parametrization, Parametrized};
+pub use swa::{Average, AverageFn, AveragedModel, update_bn};
 pub use vector::{parameters_to_vector, vector_to_parameters};

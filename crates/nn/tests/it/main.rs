@@ -2,4 +2,5 @@
 
 mod loading;
 mod modules;
+mod services;
 mod utils;

@@ -1,0 +1,319 @@
+//! Weight normalisation, spectral normalisation, orthogonal matrices.
+
+use cresset_core::{IntList, Result, Tensor, ensure, library, no_grad, ops};
+
+use super::parametrize::{Parametrization, Parametrized};
+use crate::init;
+use crate::module::{Buffer, Module, Training};
+
+/// The norm over all dimensions but one (over all, if none is given), of size 1 where it was taken.
+fn norm_except_dim(v: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+    match dim {
+        None => v.linalg_vector_norm(),
+        Some(dim) => {
+            let kept = if dim < 0 { dim + v.dim() as i64 } else { dim };
+            let others: Vec<i64> = (0..v.dim() as i64).filter(|d| *d != kept).collect();
+            let dims = IntList::from(others);
+            v.linalg_vector_norm_with(|o| o.dim(&dims[..]).keepdim(true))
+        }
+    }
+}
+
+/// Length and direction apart: `w = g v / |v|`.
+#[derive(Debug, Module)]
+#[module(name = "_WeightNorm")]
+struct WeightNorm {
+    #[module(skip)]
+    dim: Option<i64>,
+}
+
+impl Parametrization for WeightNorm {
+    fn weight(&self, originals: &[&Tensor]) -> Result<Tensor> {
+        let [g, v] = originals else { cresset_core::bail!("weight_norm has two originals") };
+        v.mul(&g.div(&norm_except_dim(v, self.dim)?)?)
+    }
+
+    fn originals(&self, weight: &Tensor) -> Result<Vec<Tensor>> {
+        Ok(vec![norm_except_dim(weight, self.dim)?, weight.clone()])
+    }
+}
+
+/// Trains length and direction of a parameter apart, as `torch.nn.utils.parametrizations.weight_norm` (Salimans and
+/// Kingma 2016): the norm is taken over all dimensions but `dim`, or over all.
+///
+/// # Errors
+/// `Value` when the module has no such parameter.
+pub fn weight_norm<M: Module + Clone>(module: M, name: &str, dim: Option<i64>) -> Result<Parametrized<M>> {
+    Parametrized::new(module).register(name, WeightNorm { dim })
+}
+
+/// The largest singular value divided out, by power iteration.
+#[derive(Debug, Module)]
+#[module(name = "_SpectralNorm")]
+struct SpectralNorm {
+    _u: Option<Buffer>,
+    _v: Option<Buffer>,
+    training: Training,
+    #[module(skip)]
+    iterations: usize,
+    #[module(skip)]
+    dim: i64,
+    #[module(skip)]
+    eps: f64,
+}
+
+impl SpectralNorm {
+    fn new(weight: &Tensor, iterations: usize, eps: f64, dim: i64) -> Result<SpectralNorm> {
+        let n = weight.dim() as i64;
+        ensure!(
+            (-n..n).contains(&dim),
+            Index,
+            "Dimension out of range (expected to be in range of [-{n}, {}] but got {dim})",
+            n - 1
+        );
+        ensure!(
+            iterations > 0,
+            Value,
+            "Expected n_power_iterations to be positive, but got n_power_iterations={iterations}"
+        );
+        let dim = if dim < 0 { dim + n } else { dim };
+        let (_u, _v, training) = (None, None, Training::new());
+        let mut norm = SpectralNorm { _u, _v, training, iterations, dim, eps };
+        if n > 1 {
+            let matrix = norm.matrix(weight)?;
+            let drawn = |n: i64| -> Result<Buffer> {
+                let x = init::normal_(&ops::new_empty(weight, [n])?, 0.0, 1.0)?;
+                normalized(&x, eps).map(Buffer::new)
+            };
+            norm._u = Some(drawn(matrix.size(0)?)?);
+            norm._v = Some(drawn(matrix.size(1)?)?);
+            norm.iterate(&matrix, 15)?;
+        }
+        Ok(norm)
+    }
+
+    fn matrix(&self, weight: &Tensor) -> Result<Tensor> {
+        let others = (0..weight.dim() as i64).filter(|d| *d != self.dim);
+        let order: Vec<i64> = std::iter::once(self.dim).chain(others).collect();
+        weight.permute(order)?.flatten_with(|o| o.start_dim(1))
+    }
+
+    /// Brings the buffers nearer to the first singular vectors.
+    fn iterate(&self, matrix: &Tensor, times: usize) -> Result<()> {
+        let _guard = no_grad();
+        if let (Some(u), Some(v)) = (&self._u, &self._v) {
+            for _ in 0..times {
+                u.copy_(&normalized(&matrix.mv(v)?, self.eps)?)?;
+                v.copy_(&normalized(&matrix.t()?.conj()?.mv(u)?, self.eps)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn normalized(x: &Tensor, eps: f64) -> Result<Tensor> {
+    x.div(&x.norm()?.clamp_min(eps)?)
+}
+
+impl Parametrization for SpectralNorm {
+    fn weight(&self, originals: &[&Tensor]) -> Result<Tensor> {
+        let weight = originals[0];
+        let (Some(u), Some(v)) = (&self._u, &self._v) else { return normalized(weight, self.eps) };
+        let matrix = self.matrix(weight)?;
+        if self.training.is_on() {
+            self.iterate(&matrix.detach(), self.iterations)?;
+        }
+        // The next call changes the buffers in place.
+        let (u, v) = (u.clone_tensor()?, v.clone_tensor()?);
+        weight.div(&u.vdot(&matrix.mv(&v)?)?)
+    }
+}
+
+/// Divides a parameter by its largest singular value, as `torch.nn.utils.parametrizations.spectral_norm` (Miyato et al.
+/// 2018); each call in training mode makes so many power iterations.
+///
+/// # Errors
+/// `Value` when the module has no such parameter or for no iterations, `Index` for a dimension that it has not.
+pub fn spectral_norm<M: Module + Clone>(
+    mut module: M,
+    name: &str,
+    n_power_iterations: usize,
+    eps: f64,
+    dim: i64,
+) -> Result<Parametrized<M>> {
+    let _guard = no_grad();
+    let weight = weight_of(&mut module, name)?;
+    let norm = SpectralNorm::new(&weight, n_power_iterations, eps, dim)?;
+    Parametrized::new(module).register(name, norm)
+}
+
+fn weight_of<M: Module>(module: &mut M, name: &str) -> Result<Tensor> {
+    match module.own_parameter(name) {
+        Some(p) => Ok(p.detach()),
+        None => {
+            cresset_core::bail!(Value, "Module '{}' has no parameter with name '{name}'", module.name())
+        }
+    }
+}
+
+/// How a matrix without conditions becomes an orthogonal one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrthogonalMap {
+    /// The exponential of a skew-symmetric matrix.
+    MatrixExp,
+    /// Cayley's transform of a skew-symmetric matrix.
+    Cayley,
+    /// A product of reflections.
+    Householder,
+}
+
+#[derive(Debug, Module)]
+#[module(name = "_Orthogonal")]
+struct Orthogonal {
+    base: Option<Buffer>,
+    #[module(skip)]
+    map: OrthogonalMap,
+}
+
+impl Orthogonal {
+    fn new(weight: &Tensor, map: OrthogonalMap, use_trivialization: bool) -> Result<Orthogonal> {
+        if !use_trivialization {
+            return Ok(Orthogonal { base: None, map });
+        }
+        let q = tall(weight)?;
+        let (n, k) = (q.size(-2)?, q.size(-1)?);
+        let base = if n == k {
+            if is_orthogonal(&q)? { q.clone_tensor()? } else { make_orthogonal(&q)? }
+        } else {
+            let mut sizes = q.sizes();
+            let last = sizes.len() - 1;
+            sizes[last] = n - k;
+            let more = init::normal_(&ops::new_empty(&q, sizes)?, 0.0, 1.0)?;
+            make_orthogonal(&ops::cat_with(&[q, more], |o| o.dim(-1))?)?
+        };
+        Ok(Orthogonal { base: Some(Buffer::new(base)), map })
+    }
+
+    /// The orthogonal matrix of a tall one.
+    fn orthogonal(&self, x: &Tensor) -> Result<Tensor> {
+        let (n, k) = (x.size(-2)?, x.size(-1)?);
+        if self.map == OrthogonalMap::Householder {
+            let a = x.tril_with(|o| o.diagonal(-1))?;
+            let tau = a.mul(&a)?.sum_dim([-2])?.add_scalar(1)?.reciprocal()?.mul_scalar(2)?;
+            let signs = x.diagonal_with(|o| o.dim1(-2).dim2(-1))?.trunc()?.unsqueeze(-2)?;
+            return ops::linalg_householder_product(&a, &tau)?.mul(&signs);
+        }
+        let mut lower = x.tril()?;
+        if n != k {
+            let mut sizes = x.sizes();
+            let last = sizes.len() - 1;
+            sizes[last] = n - k;
+            lower = ops::cat_with(&[lower, ops::new_zeros(x, sizes)?], |o| o.dim(-1))?;
+        }
+        let skew = lower.sub(&lower.transpose(-2, -1)?.conj()?)?;
+        let q = match self.map {
+            OrthogonalMap::Cayley => {
+                let one = ops::eye_with(n, |o| o.dtype(x.dtype()))?;
+                let (left, right) =
+                    (one.add_with(&skew, |o| o.alpha(-0.5))?, one.add_with(&skew, |o| o.alpha(0.5))?);
+                ops::linalg_solve(&left, &right)?
+            }
+            _ => matrix_exp(&skew)?,
+        };
+        if n == k { Ok(q) } else { q.narrow(-1, 0, k) }
+    }
+}
+
+fn matrix_exp(x: &Tensor) -> Result<Tensor> {
+    let Some(op) = library::find("linalg_matrix_exp", "") else {
+        cresset_core::bail!(NotImplemented, "orthogonal: the matrix exponential is not there yet");
+    };
+    match op.call(&[("self".into(), x.into())])?.into_iter().next() {
+        Some(cresset_core::Value::Tensor(t)) => Ok(t),
+        _ => cresset_core::bail!("linalg_matrix_exp gave no tensor"),
+    }
+}
+
+/// With at least as many rows as columns.
+fn tall(x: &Tensor) -> Result<Tensor> {
+    if x.size(-2)? < x.size(-1)? { x.transpose(-2, -1) } else { Ok(x.clone()) }
+}
+
+fn is_orthogonal(q: &Tensor) -> Result<bool> {
+    let n = q.size(-1)?;
+    let gram = q.transpose(-2, -1)?.conj()?.matmul(q)?;
+    let one = ops::eye_with(n, |o| o.dtype(q.dtype()))?;
+    let eps = if q.dtype() == cresset_core::DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
+    let worst = gram.sub(&one)?.abs()?.max()?.item()?.to_f64();
+    Ok(worst <= 10.0 * n as f64 * eps)
+}
+
+fn make_orthogonal(a: &Tensor) -> Result<Tensor> {
+    let (x, tau) = ops::geqrf(a)?;
+    let signs = x.diagonal_with(|o| o.dim1(-2).dim2(-1))?.sgn()?.unsqueeze(-2)?;
+    ops::linalg_householder_product(&x, &tau)?.mul(&signs)
+}
+
+impl Parametrization for Orthogonal {
+    fn weight(&self, originals: &[&Tensor]) -> Result<Tensor> {
+        let x = originals[0];
+        let is_wide = x.size(-2)? < x.size(-1)?;
+        let mut q = self.orthogonal(&tall(x)?)?;
+        if let Some(base) = &self.base {
+            q = base.matmul(&q)?;
+        }
+        if is_wide { q.transpose(-2, -1) } else { Ok(q) }
+    }
+
+    fn originals(&self, weight: &Tensor) -> Result<Vec<Tensor>> {
+        if self.base.is_some() {
+            // The base is the matrix; its factor is the identity, which minus the identity gives.
+            let start = ops::zeros_like(weight)?;
+            start.diagonal_with(|o| o.dim1(-2).dim2(-1))?.fill_(-1)?;
+            return Ok(vec![start]);
+        }
+        ensure!(
+            self.map == OrthogonalMap::Householder,
+            NotImplemented,
+            "It is not possible to assign to the matrix exponential or the Cayley parametrizations when use_trivialization=False."
+        );
+        let is_wide = weight.size(-2)? < weight.size(-1)?;
+        let (a, tau) = ops::geqrf(&tall(weight)?)?;
+        let diagonal = a.diagonal_with(|o| o.dim1(-2).dim2(-1))?;
+        diagonal.sign_()?;
+        diagonal.copy_(&ops::where_self(&tau.eq_scalar(0)?, &diagonal.neg()?, &diagonal)?)?;
+        Ok(vec![if is_wide { a.transpose(-2, -1)? } else { a }])
+    }
+}
+
+/// Keeps a matrix orthogonal, as `torch.nn.utils.parametrizations.orthogonal`: by default the exponential for square
+/// matrices and reflections for others; with `use_trivialization` about the matrix that it is now.
+///
+/// # Errors
+/// `Value` when the module has no such parameter or it is no matrix, `NotImplemented` for a map that cannot be undone.
+pub fn orthogonal<M: Module + Clone>(
+    mut module: M,
+    name: &str,
+    map: Option<OrthogonalMap>,
+    use_trivialization: bool,
+) -> Result<Parametrized<M>> {
+    let _guard = no_grad();
+    let weight = weight_of(&mut module, name)?;
+    ensure!(
+        weight.dim() >= 2,
+        Value,
+        "Expected a matrix or batch of matrices. Got a tensor of {} dimensions.",
+        weight.dim()
+    );
+    let is_square = weight.size(-2)? == weight.size(-1)?;
+    let natural =
+        if is_square || weight.is_complex() { OrthogonalMap::MatrixExp } else { OrthogonalMap::Householder };
+    let map = map.unwrap_or(natural);
+    ensure!(
+        map != OrthogonalMap::Householder || !weight.is_complex(),
+        Value,
+        "The householder parametrization does not support complex tensors."
+    );
+    let rule = Orthogonal::new(&weight, map, use_trivialization)?;
+    Parametrized::new(module).register(name, rule)
+}

@@ -1,0 +1,180 @@
+//! Computed and pruned parameters, fused layers, averages of weights, hooks. Expected values are PyTorch's.
+
+use std::sync::{Arc, Mutex};
+
+use cresset_core::{Result, Tensor, ops};
+use cresset_nn::utils::prune::{Method, Pruned, global_unstructured};
+use cresset_nn::utils::{
+    Average, AveragedModel, OrthogonalMap, fuse_conv_bn_eval, orthogonal, spectral_norm, update_bn,
+    weight_norm,
+};
+use cresset_nn::{BatchNorm1d, BatchNorm2d, Conv2d, Forward, Hooked, Linear, Module, Sequential};
+
+fn linear(weight: &[f32], out: i64) -> Result<Linear> {
+    let layer = Linear::new(2, out)?;
+    layer.weight.detach().copy_(&Tensor::from_slice(weight, [out, 2])?)?;
+    layer.bias.as_ref().unwrap().detach().zero_()?;
+    Ok(layer)
+}
+
+fn keys(module: &impl Module) -> Vec<String> {
+    module.state_dict().keys().map(String::from).collect()
+}
+
+fn near(t: &Tensor, want: &[f32]) {
+    let got: Vec<f32> = t.detach().to_vec().unwrap();
+    assert!(got.len() == want.len() && got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-4), "{got:?}");
+}
+
+const WEIGHT: [f32; 6] = [3.0, 4.0, 0.0, -2.0, 1.0, 1.0];
+
+#[test]
+fn weight_norm_trains_length_and_direction() -> Result<()> {
+    let layer = weight_norm(linear(&WEIGHT, 3)?, "weight", Some(0))?;
+    assert_eq!(
+        keys(&layer),
+        ["bias", "parametrizations.weight.original0", "parametrizations.weight.original1"]
+    );
+    assert_eq!(
+        layer.repr(),
+        "ParametrizedLinear(\n  in_features=2, out_features=3, bias=True\n  (parametrizations): ModuleDict(\n    (weight): ParametrizationList(\n      (0): _WeightNorm()\n    )\n  )\n)"
+    );
+    let x = Tensor::from_slice(&[1_f32, 2.0], [1, 2])?;
+    let y = layer.forward(&x)?;
+    near(&y, &[11.0, -4.0, 3.0]);
+    y.sum()?.backward()?;
+    let grads: Vec<Tensor> = layer.parameters().iter().map(|p| p.grad().unwrap()).collect();
+    near(&grads[1], &[2.2, -2.0, 2.1213]);
+    near(&grads[2], &[-0.32, 0.24, 1.0, 0.0, -0.5, 0.5]);
+    near(&layer.remove()?.weight, &WEIGHT);
+    Ok(())
+}
+
+#[test]
+fn spectral_norm_bounds_the_largest_singular_value() -> Result<()> {
+    let layer = spectral_norm(linear(&WEIGHT, 3)?, "weight", 1, 1e-12, 0)?;
+    layer.eval();
+    assert_eq!(
+        keys(&layer),
+        [
+            "bias",
+            "parametrizations.weight.original",
+            "parametrizations.weight.0._u",
+            "parametrizations.weight.0._v"
+        ]
+    );
+    let computed = layer.computed()?;
+    near(&ops::linalg_svdvals(&computed.weight.detach())?.narrow(0, 0, 1)?, &[1.0]);
+    layer.train();
+    let x = Tensor::from_slice(&[1_f32, 2.0], [1, 2])?;
+    let (a, b) = (layer.forward(&x)?.sum()?, layer.forward(&x)?.sum()?);
+    a.add(&b)?.backward()?;
+    assert!(layer.parameters().iter().all(|p| p.grad().is_some()));
+    Ok(())
+}
+
+#[test]
+fn orthogonal_keeps_the_columns_orthogonal() -> Result<()> {
+    for map in [OrthogonalMap::Householder, OrthogonalMap::Cayley] {
+        let layer = orthogonal(linear(&WEIGHT, 3)?, "weight", Some(map), true)?;
+        let original = layer.named_parameters().into_iter().find(|(n, _)| n.ends_with("original")).unwrap().1;
+        // The diagonal says the signs of the reflections.
+        original.detach().add_(&ops::full([3, 2], 0.3)?.tril_with(|o| o.diagonal(-1))?)?;
+        let weight = layer.computed()?.weight.clone();
+        near(&weight.t()?.mm(&weight)?, &[1.0, 0.0, 0.0, 1.0]);
+    }
+    Ok(())
+}
+
+#[test]
+fn pruning_adds_up_and_is_removed() -> Result<()> {
+    let mut layer = Pruned::new(linear(&[3.0, 4.0, 0.5, -2.0, 1.0, 1.5], 3)?);
+    layer.prune("weight", &Method::L1Unstructured(2_usize.into()))?;
+    near(layer.mask("weight").unwrap(), &[1.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+    assert_eq!(keys(&layer), ["bias", "weight_orig", "weight_mask"]);
+    layer.prune("weight", &Method::L1Unstructured(0.5.into()))?;
+    near(layer.mask("weight").unwrap(), &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    layer.prune("weight", &Method::LnStructured(1_usize.into(), 2.0, 1))?;
+    near(layer.mask("weight").unwrap(), &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    let x = Tensor::from_slice(&[1_f32, 2.0], [1, 2])?;
+    near(&layer.forward(&x)?, &[8.0, 0.0, 0.0]);
+    layer.remove("weight")?;
+    assert_eq!(keys(&layer), ["weight", "bias"]);
+    near(&layer.forward(&x)?, &[8.0, 0.0, 0.0]);
+    let error = layer.prune("weight", &Method::L1Unstructured(7_usize.into())).unwrap_err();
+    assert_eq!(error.message(), "amount=7 should be smaller than the number of parameters to prune=6");
+    Ok(())
+}
+
+#[test]
+fn global_pruning_compares_all_parameters() -> Result<()> {
+    let mut a = Pruned::new(linear(&[1.0, 2.0, 3.0, 4.0], 2)?);
+    let mut b = Pruned::new(linear(&[0.5, 5.0], 1)?);
+    global_unstructured(
+        &mut [(&mut a, "weight"), (&mut b, "weight")],
+        &Method::L1Unstructured(3_usize.into()),
+    )?;
+    near(a.mask("weight").unwrap(), &[0.0, 0.0, 1.0, 1.0]);
+    near(b.mask("weight").unwrap(), &[0.0, 1.0]);
+    Ok(())
+}
+
+#[test]
+fn fused_layers_compute_the_same() -> Result<()> {
+    let (conv, bn) = (Conv2d::new(2, 3, 3)?, BatchNorm2d::new(3)?);
+    let x = ops::randn([2, 2, 5, 5])?;
+    bn.forward(&conv.forward(&x)?)?;
+    assert!(fuse_conv_bn_eval(&conv, &bn).is_err());
+    bn.eval();
+    let (apart, fused) = (bn.forward(&conv.forward(&x)?)?, fuse_conv_bn_eval(&conv, &bn)?.forward(&x)?);
+    assert!(apart.sub(&fused)?.abs()?.max()?.item()?.to_f64() < 1e-5);
+    Ok(())
+}
+
+#[test]
+fn averages_follow_the_model() -> Result<()> {
+    let model = linear(&[0.0, 0.0], 1)?;
+    let equal = AveragedModel::new(Linear::new(2, 1)?, Average::Equal, false)?;
+    let moving = AveragedModel::new(Linear::new(2, 1)?, Average::Ema(0.5), false)?;
+    for step in 0..3 {
+        model.weight.detach().fill_(step)?;
+        equal.update_parameters(&model)?;
+        moving.update_parameters(&model)?;
+    }
+    near(&equal.module().weight, &[1.0, 1.0]);
+    near(&moving.module().weight, &[1.25, 1.25]);
+    assert_eq!(keys(&equal), ["n_averaged", "module.weight", "module.bias"]);
+    Ok(())
+}
+
+#[test]
+fn running_statistics_are_computed_anew() -> Result<()> {
+    let model = Sequential::new().push(BatchNorm1d::new(1)?);
+    let batches = [[0.0_f32, 2.0], [4.0, 8.0]];
+    update_bn(batches.iter().map(|b| Tensor::from_slice(b, [2, 1])), &model)?;
+    let state = model.state_dict();
+    near(state.get("0.running_mean").unwrap(), &[3.5]);
+    near(state.get("0.running_var").unwrap(), &[5.0]);
+    assert!(model.is_training());
+    Ok(())
+}
+
+#[test]
+fn backward_and_state_hooks_are_called() -> Result<()> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let layer = Hooked::new(linear(&[1.0, 2.0], 1)?)
+        .backward(move |input, output| {
+            log.lock()
+                .unwrap()
+                .push((input.map(Tensor::to_vec::<f32>).transpose()?, output.to_vec::<f32>()?));
+            input.map(|g| g.mul_scalar(10)).transpose()
+        })
+        .state(|state, prefix| drop(state.remove(&format!("{prefix}bias"))));
+    assert_eq!(keys(&Sequential::new().push(layer.clone())), ["0.weight"]);
+    let x = Tensor::from_slice(&[1_f32, 1.0], [1, 2])?.requires_grad_(true)?;
+    layer.forward(&x)?.sum()?.backward()?;
+    assert_eq!(*seen.lock().unwrap(), [(Some(vec![1.0, 2.0]), vec![1.0])]);
+    near(&x.grad().unwrap(), &[10.0, 20.0]);
+    Ok(())
+}
