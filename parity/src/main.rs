@@ -84,6 +84,9 @@ fn tell(file: &str, report: &FileReport, verbose: bool) {
         for (case, reason) in &report.failures {
             text += &format!("    {case}: {reason}\n");
         }
+        for line in &report.strides {
+            text += &format!("    other strides: {line}\n");
+        }
     }
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -107,7 +107,7 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     match read {
         Ok((cases, pack)) => {
             for case in &cases {
-                let outcome = replay(case, &pack, &mut report.stride_differences);
+                let outcome = replay(case, &pack, &mut report.strides);
                 report.add(case.qualified(), &case.source, format!("c{}", case.id), outcome);
             }
         }
@@ -116,10 +116,10 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     report
 }
 
-fn replay(case: &Case, pack: &Pack, stride_differences: &mut usize) -> Outcome {
+fn replay(case: &Case, pack: &Pack, strides: &mut Vec<String>) -> Outcome {
     let Some(op) = case.find() else { return Outcome::Skipped };
     guarded(|| {
-        *stride_differences += forward(case, &op, pack)?;
+        strides.extend(forward(case, &op, pack)?);
         grad::check(case, &op, pack)
     })
 }
@@ -142,18 +142,23 @@ pub fn with_seed<R>(seed: Option<u64>, f: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Calls the operator and checks everything but gradients; the number of fresh outputs with other strides.
-fn forward(case: &Case, op: &OpRef, pack: &Pack) -> Result<usize, Reason> {
+/// Calls the operator and checks everything but gradients; tells which fresh outputs have other strides.
+fn forward(case: &Case, op: &OpRef, pack: &Pack) -> Result<Vec<String>, Reason> {
     let args = arguments(op, &case.args, pack)?;
     let outputs = with_seed(case.seed, || op.call(&args)).map_err(|e| format!("{e:?}"))?;
     check_call(case, args, outputs.into_iter().collect(), pack)
 }
 
-/// Checks the outcome of a call; the number of fresh outputs whose strides differ from PyTorch's.
+/// Checks the outcome of a call; tells which fresh outputs have other strides than PyTorch's.
 ///
 /// # Errors
 /// The first difference.
-pub fn check_call(case: &Case, args: Arguments, outputs: Vec<Value>, pack: &Pack) -> Result<usize, Reason> {
+pub fn check_call(
+    case: &Case,
+    args: Arguments,
+    outputs: Vec<Value>,
+    pack: &Pack,
+) -> Result<Vec<String>, Reason> {
     let got = flat(outputs);
     let want = V::flat(&case.out);
     if got.len() != want.len() {
@@ -164,7 +169,33 @@ pub fn check_call(case: &Case, args: Arguments, outputs: Vec<Value>, pack: &Pack
     }
     check_mutated(case, &args, pack)?;
     check_alias(case, &args, &got)?;
-    Ok(case.strides.iter().filter(|(i, strides)| !same_strides(got.get(**i), strides)).count())
+    Ok(other_strides(case, &got))
+}
+
+/// The fresh outputs whose strides are not PyTorch's, a line each: those that the case lists, else row-major ones.
+fn other_strides(case: &Case, got: &[Value]) -> Vec<String> {
+    let line = |(i, value): (usize, &Value)| {
+        let Value::Tensor(t) = value else { return None };
+        if case.alias.contains_key(&i) {
+            return None;
+        }
+        let fits = match case.strides.get(&i) {
+            Some(strides) => same_strides(Some(value), strides),
+            None => t.is_contiguous(),
+        };
+        let expected = case.strides.get(&i).map_or("row-major".into(), |s| format!("{s:?}"));
+        let (sizes, strides) = (t.sizes(), t.strides());
+        (!fits).then(|| {
+            format!(
+                "c{} {}: output {i}, {:?}: strides {:?}, PyTorch's are {expected}",
+                case.id,
+                case.op,
+                sizes.as_slice(),
+                strides.as_slice()
+            )
+        })
+    };
+    got.iter().enumerate().filter_map(line).collect()
 }
 
 fn check_output(case: &Case, i: usize, got: &Value, want: &V, pack: &Pack) -> Result<(), Reason> {

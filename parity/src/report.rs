@@ -73,8 +73,8 @@ pub struct FileReport {
     pub by_subject: BTreeMap<String, Counts>,
     /// Sums by source: the entry of PyTorch's own test database.
     pub by_source: BTreeMap<String, Counts>,
-    /// How many fresh outputs have other strides than PyTorch's.
-    pub stride_differences: usize,
+    /// The fresh outputs that have other strides than PyTorch's, a line each.
+    pub strides: Vec<String>,
 }
 
 impl FileReport {

@@ -31,7 +31,7 @@ impl Summary {
             }
         };
         self.counts = self.counts.plus(file.counts);
-        self.stride_differences += file.stride_differences;
+        self.stride_differences += file.strides.len();
         merge(&mut self.by_subject, &file.by_subject);
         merge(&mut self.by_source, &file.by_source);
     }
