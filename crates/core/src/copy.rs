@@ -102,33 +102,62 @@ pub(crate) fn preserved_strides(layout: &Layout) -> Dims {
     if layout.is_non_overlapping_and_dense() {
         return layout.strides.clone();
     }
-    dense_strides_like(layout)
+    dense_strides_like(&[layout])
 }
 
-/// Dense strides in the order of the strides of `layout`, as PyTorch's `infer_dense_strides` for `empty_like`.
-fn dense_strides_like(layout: &Layout) -> Dims {
-    let n = layout.dim();
+/// Dense strides in the order of the strides of `layouts`, which have the same sizes: the first that tells two dimensions
+/// apart decides. PyTorch's `infer_dense_strides` for one layout, its `TensorIterator` for several.
+pub(crate) fn dense_strides_like(layouts: &[&Layout]) -> Dims {
+    let (n, sizes) = (layouts[0].dim(), &layouts[0].sizes);
     let mut order: Vec<usize> = (0..n).rev().collect();
     // Insertion sort that leaves dimensions of stride 0 or equal stride where they are, smallest stride first.
     for i in 1..n {
-        let mut j = i;
-        while j > 0 && comes_before(layout, order[j], order[j - 1]) {
-            order.swap(j, j - 1);
-            j -= 1;
+        let mut at = i;
+        for below in (0..i).rev() {
+            match is_outer(layouts, order[below], order[at]) {
+                Some(true) => {
+                    order.swap(below, at);
+                    at = below;
+                }
+                Some(false) => break,
+                None => {}
+            }
         }
     }
-    let mut strides = contiguous_strides(&layout.sizes);
+    let mut strides = contiguous_strides(sizes);
     let mut step = 1;
     for d in order {
         strides[d] = step;
-        step *= layout.sizes[d].max(1);
+        step *= sizes[d].max(1);
     }
     strides
 }
 
-fn comes_before(layout: &Layout, a: usize, b: usize) -> bool {
-    let (x, y) = (layout.strides[a], layout.strides[b]);
-    x != 0 && y != 0 && (x < y || (x == y && layout.sizes[a] < layout.sizes[b]))
+/// Whether dimension `a` lies outside of `b` in memory; `None` if no layout tells.
+fn is_outer(layouts: &[&Layout], a: usize, b: usize) -> Option<bool> {
+    for layout in layouts {
+        let (x, y) = (layout.strides[a], layout.strides[b]);
+        if x != 0 && y != 0 && x != y {
+            return Some(x > y);
+        }
+        if x != 0 && y != 0 && layout.sizes[a] > layout.sizes[b] {
+            return Some(true);
+        }
+    }
+    None
+}
+
+/// A row-major result in the memory format of `model`: channels last where that is.
+pub(crate) fn like_format(t: Tensor, model: &Tensor) -> Result<Tensor> {
+    match model.layout().suggested_format() {
+        MemoryFormat::Contiguous => Ok(t),
+        format if t.dim() == model.dim() => {
+            let out = empty_in_format(&t, t.dtype(), format)?;
+            copy_into(&out, &t)?;
+            Ok(out)
+        }
+        _ => Ok(t),
+    }
 }
 
 /// An uninitialised tensor like `t` that keeps its order of dimensions.

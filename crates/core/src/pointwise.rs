@@ -37,21 +37,33 @@ pub(crate) fn output(out: Out, sizes: &[i64], dtype: DType, inputs: &[&Tensor]) 
     }
 }
 
-/// A new tensor with the strides of the first input of that shape, if that is dense; else row-major.
+/// A new tensor with the strides of the first input, if that has the shape and is dense; else in the order of all inputs.
 fn fresh(sizes: &[i64], dtype: DType, inputs: &[&View]) -> Result<Fresh> {
     // A number among the inputs is in main memory wherever the others are.
     let on_meta = inputs.iter().any(|v| v.storage.device() == Device::Meta);
     let device = if on_meta { Device::Meta } else { Device::Cpu };
-    let model = inputs.iter().map(|v| &v.layout).find(|l| l.sizes.as_slice() == sizes);
-    let layout = match model {
-        Some(l) if l.is_contiguous() => {
+    let layout = match inputs.first().map(|v| &v.layout) {
+        Some(l) if l.sizes.as_slice() == sizes && l.is_contiguous() => {
             Layout { sizes: l.sizes.clone(), strides: l.strides.clone(), offset: 0 }
         }
-        Some(l) => Layout { sizes: l.sizes.clone(), strides: copy::preserved_strides(l), offset: 0 },
+        Some(l) if l.sizes.as_slice() == sizes && l.is_non_overlapping_and_dense() => {
+            Layout { sizes: l.sizes.clone(), strides: l.strides.clone(), offset: 0 }
+        }
+        Some(_) => merged(sizes, inputs),
         None => Layout::contiguous(sizes),
     };
     checked_numel(sizes, dtype.size())?;
     Fresh::new(layout, dtype, device)
+}
+
+/// The dense layout whose dimensions are in the order of those of all inputs, the first ones deciding.
+fn merged(sizes: &[i64], inputs: &[&View]) -> Layout {
+    let all: Vec<Layout> = inputs.iter().filter_map(|v| copy::expanded(&v.layout, sizes).ok()).collect();
+    if all.is_empty() {
+        return Layout::contiguous(sizes);
+    }
+    let strides = copy::dense_strides_like(&all.iter().collect::<Vec<_>>());
+    Layout { sizes: Dims::from_slice(sizes), strides, offset: 0 }
 }
 
 fn given(out: Out, sizes: &[i64], dtype: DType) -> Result<Tensor> {
@@ -256,8 +268,7 @@ pub(crate) fn ternary(op: Ternary, name: &str, inputs: [&Tensor; 3], out: Out) -
 
 /// Takes elements of `a` where `condition` holds and of `b` elsewhere, as `dtype`.
 pub(crate) fn select(condition: &Tensor, a: &Tensor, b: &Tensor, dtype: DType, out: Out) -> Result<Tensor> {
-    // The result has the order of dimensions of `a` and `b` rather than of the condition.
-    launch("where_cpu", out, (dtype, dtype), [a, b, condition], |sizes, o, [x, y, c]| {
+    launch("where_cpu", out, (dtype, dtype), [condition, a, b], |sizes, o, [c, x, y]| {
         let compute = compute_type(dtype);
         // SAFETY: as in `unary_as`.
         unsafe { kernels::select(compute, sizes, o, c, x, y) }

@@ -2,6 +2,7 @@
 
 use cresset_kernels::pool::{Average, Windows};
 
+use crate::copy::like_format;
 use crate::dense::{cast, dense, slice, slice_mut};
 use crate::layout::Dims;
 use crate::storage::access;
@@ -173,7 +174,8 @@ pub(crate) fn max(this: &Tensor, windows: &Windows, sizes: &[i64]) -> Result<(Te
             }
         }
     });
-    Ok((cast(values, this.dtype())?, indices))
+    let values = like_format(cast(values, this.dtype())?, this)?;
+    Ok((values, like_format(indices, this)?))
 }
 
 /// Adds each gradient to the element that its index names; `rank` trailing dimensions make a plane.
@@ -216,7 +218,7 @@ pub(crate) fn max_backward(g: &Tensor, this: &Tensor, indices: &Tensor, rank: us
     if inside.is_some() {
         bail!("max pooling: an index lies outside of its plane");
     }
-    cast(result, this.dtype())
+    like_format(cast(result, this.dtype())?, this)
 }
 
 /// The values at pooled indices, for gradients of gradients.
@@ -241,7 +243,9 @@ pub(crate) fn average(this: &Tensor, windows: &Windows, how: Average, sizes: &[i
             cresset_kernels::pool::average_pool::<T>(windows, how, slice(&x), slice_mut(&y));
         })
     });
-    cast(y, this.dtype())
+    let y = cast(y, this.dtype())?;
+    // PyTorch's averages of volumes are row-major whatever the input is.
+    if this.dim() == 4 { like_format(y, this) } else { Ok(y) }
 }
 
 /// A gradient has the sizes of the result.

@@ -86,7 +86,9 @@ fn average(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<Tensor
             kernels::adaptive_average::<T>(input, output, slice(&x), slice_mut(&y));
         })
     });
-    cast(y, this.dtype())
+    let y = cast(y, this.dtype())?;
+    // As in PyTorch, only images keep channels last.
+    if n == 2 { crate::copy::like_format(y, this) } else { Ok(y) }
 }
 
 fn average_backward(g: &Tensor, this: &Tensor, n: usize) -> Result<Tensor> {
@@ -147,7 +149,11 @@ fn largest(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<(Tenso
             }
         }
     });
-    Ok((cast(values, this.dtype())?, indices))
+    let values = cast(values, this.dtype())?;
+    if n != 2 {
+        return Ok((values, indices));
+    }
+    Ok((crate::copy::like_format(values, this)?, crate::copy::like_format(indices, this)?))
 }
 
 /// Averages of `output_size` windows along the last dimension.

@@ -3,7 +3,7 @@
 use cresset_kernels::norm::{self as kernels, BatchShape};
 use cresset_macros::op;
 
-use crate::copy::copy_into;
+use crate::copy::{copy_into, like_format};
 use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
 use crate::op::{Grad, Grads, Needs, OpDef};
 use crate::ops::norm::{
@@ -117,11 +117,12 @@ fn forward(
         })
     });
     let saved = statistics_type(input, [p.weight, p.mean]);
+    let y = like_format(cast(y, input.dtype())?, input)?;
     if training {
-        return Ok((cast(y, input.dtype())?, cast(mean, saved)?, cast(rstd, saved)?));
+        return Ok((y, cast(mean, saved)?, cast(rstd, saved)?));
     }
     let none = || Tensor::empty_of(&[0], saved, x.device());
-    Ok((cast(y, input.dtype())?, none()?, none()?))
+    Ok((y, none()?, none()?))
 }
 
 /// Batch norm of `[N, C, *]`: by the batch's statistics in training, else by the running ones.

@@ -29,8 +29,9 @@ pub(super) fn forward(
     let sum = if shape.transposed { Sum::Input } else { Sum::Output };
     let out = compute(shape.conv(), sum, [input, weight], bias, &shape.output())?;
     let layouts = [input.layout(), weight.layout()];
-    if out.dim() == 4 && layouts.iter().any(|l| l.is_channels_last() && !l.is_contiguous()) {
-        let ordered = copy::empty_in_format(&out, out.dtype(), MemoryFormat::ChannelsLast)?;
+    let last = if out.dim() == 4 { MemoryFormat::ChannelsLast } else { MemoryFormat::ChannelsLast3d };
+    if layouts.iter().any(|l| l.suggested_format() == last) {
+        let ordered = copy::empty_in_format(&out, out.dtype(), last)?;
         copy::copy_into(&ordered, &out)?;
         return Ok(ordered);
     }

@@ -291,6 +291,6 @@ mod conv_tbc {
         }
         let (x, w) = (this.permute([1, 2, 0])?, weight.permute([2, 1, 0])?);
         let out = convolution::call(&x, &w, Some(bias), &[1], &[pad], &[1], false, &[0], 1)?;
-        out.permute([2, 0, 1])
+        out.permute([2, 0, 1])?.contiguous()
     }
 }

@@ -124,7 +124,8 @@ mod native_group_norm {
             });
         });
         let dtype = statistics_type(input, [weight, bias]);
-        Ok((cast(y, input.dtype())?, cast(mean, dtype)?, cast(rstd, dtype)?))
+        let y = crate::copy::like_format(cast(y, input.dtype())?, input)?;
+        Ok((y, cast(mean, dtype)?, cast(rstd, dtype)?))
     }
     fn grad(
         g: &Tensor,

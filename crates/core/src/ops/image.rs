@@ -7,7 +7,7 @@ use crate::layout::Dims;
 use crate::op::OpDef;
 use crate::storage::access;
 use crate::supported::require;
-use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
+use crate::{DType, MemoryFormat, Result, Scalar, Tensor, bail, ensure, op_list};
 use cresset_kernels::index::{self, Columns};
 use cresset_macros::op;
 
@@ -20,6 +20,14 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     im2col,
     col2im
 ];
+
+/// `result` with channels last where `this` has them so.
+fn in_format_of(this: &Tensor, result: Tensor) -> Result<Tensor> {
+    match this.layout().suggested_format() {
+        MemoryFormat::Contiguous => Ok(result),
+        format => result.contiguous_with(|o| o.memory_format(format)),
+    }
+}
 
 /// `[*, C r^2, H, W]` as `[*, C, H r, W r]`.
 #[op("pixel_shuffle(Tensor self, int upscale_factor) -> Tensor", composite)]
@@ -44,10 +52,9 @@ mod pixel_shuffle {
         let spread = this.reshape([batch, &[c / square, r, r, h, w]].concat())?;
         let b = batch.len() as i64;
         let order: Vec<i64> = (0..b).chain([b, b + 3, b + 1, b + 4, b + 2]).collect();
-        spread
-            .permute(order)?
-            .clone_tensor_with(|o| o.memory_format(crate::MemoryFormat::Contiguous))?
-            .view([batch, &[c / square, h * r, w * r]].concat())
+        let dense =
+            spread.permute(order)?.clone_tensor_with(|o| o.memory_format(MemoryFormat::Contiguous))?;
+        in_format_of(this, dense.view([batch, &[c / square, h * r, w * r]].concat())?)
     }
 }
 
@@ -75,10 +82,9 @@ mod pixel_unshuffle {
         let spread = this.reshape([batch, &[c, h / r, r, w / r, r]].concat())?;
         let b = batch.len() as i64;
         let order: Vec<i64> = (0..b).chain([b, b + 2, b + 4, b + 1, b + 3]).collect();
-        spread
-            .permute(order)?
-            .clone_tensor_with(|o| o.memory_format(crate::MemoryFormat::Contiguous))?
-            .view([batch, &[c * r * r, h / r, w / r]].concat())
+        let dense =
+            spread.permute(order)?.clone_tensor_with(|o| o.memory_format(MemoryFormat::Contiguous))?;
+        in_format_of(this, dense.view([batch, &[c * r * r, h / r, w / r]].concat())?)
     }
 }
 
@@ -97,7 +103,7 @@ fn shuffled(this: &Tensor, groups: i64) -> Result<Tensor> {
     );
     let rest = sizes[2..].iter().product();
     let grouped = this.reshape([sizes[0], groups, c / groups, rest])?;
-    grouped.permute([0, 2, 1, 3])?.reshape(sizes)
+    in_format_of(this, grouped.permute([0, 2, 1, 3])?.reshape(sizes)?)
 }
 
 /// Channels dealt out: those of each group in turn.

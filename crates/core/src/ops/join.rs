@@ -34,6 +34,13 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     rot90,
 ];
 
+/// The memory format that all of them have, or row-major.
+fn common_format(tensors: &[Tensor]) -> MemoryFormat {
+    let first = tensors[0].layout().suggested_format();
+    let same = tensors[1..].iter().all(|t| t.layout().suggested_format() == first);
+    if same { first } else { MemoryFormat::Contiguous }
+}
+
 /// Tensors one after another along `dim`; empty vectors are left out.
 #[op(
     "cat(Tensor[] tensors, int dim=0) -> Tensor",
@@ -50,7 +57,8 @@ mod cat {
         }
         let dtype = raw::common_dtype(tensors);
         let (sizes, dim) = joined_sizes(tensors, dim)?;
-        let result = raw::place(out, &sizes, dtype, tensors[0].device())?;
+        let format = common_format(tensors);
+        let result = raw::place_in_format(out, &sizes, dtype, tensors[0].device(), format)?;
         raw::cat(&result, tensors, dim)?;
         Ok(result)
     }

@@ -2,6 +2,7 @@
 
 use super::raw::{self, Indexed, Visit};
 use super::*;
+use crate::MemoryFormat;
 use crate::autograd::Meta;
 use crate::layout::{Dims, Layout};
 use crate::op::OpDef;
@@ -58,7 +59,9 @@ mod constant_pad_nd {
                 from.sizes[d]
             );
         }
-        let out = crate::copy::full(&sizes, value, this.dtype(), this.device())?;
+        let format = from.suggested_format();
+        let out = crate::copy::empty_of_format(&sizes, this.dtype(), this.device(), format)?;
+        crate::copy::fill(&out, value);
         if let Some((to, from)) = shared_part(&out.layout(), &from, &amounts) {
             raw::copy(&raw::window(&out, to)?, &raw::window(this, from)?)?;
         }
@@ -143,7 +146,7 @@ mod _pad_circular {
                 result = wrap_around(&result, d as i64, size, before, after)?;
             }
         }
-        Ok(result)
+        result.contiguous()
     }
 }
 
@@ -259,7 +262,8 @@ fn check(border: Border, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<(
 
 fn extend(border: Border, this: &Tensor, pad: &[i64], spatial: usize) -> Result<Tensor> {
     let maps = Maps::new(border, &this.sizes(), pad, spatial)?;
-    let out = Tensor::empty_of(&maps.sizes, this.dtype(), this.device())?;
+    let format = if spatial > 1 { this.layout().suggested_format() } else { MemoryFormat::Contiguous };
+    let out = crate::copy::empty_of_format(&maps.sizes, this.dtype(), this.device(), format)?;
     if pad.iter().all(|p| *p >= 0) {
         return grow(border, &out, this, &amounts(pad, this.dim())).map(|()| out);
     }

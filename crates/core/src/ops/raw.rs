@@ -6,6 +6,7 @@
 use cresset_kernels::index::{self, Combine, Index, Part};
 use smallvec::SmallVec;
 
+use crate::MemoryFormat;
 use crate::layout::{Dims, Layout, contiguous_strides};
 use crate::op::Out;
 use crate::promotion::result_type;
@@ -78,9 +79,9 @@ pub(crate) fn cat(out: &Tensor, tensors: &[Tensor], dim: usize) -> Result<()> {
     Ok(())
 }
 
-/// A row-major copy with the order of some dimensions reversed.
+/// A copy with the order of some dimensions reversed, its strides in the order of those of `this`.
 pub(crate) fn flip(this: &Tensor, dims: &[usize]) -> Result<Tensor> {
-    let out = Tensor::empty_of(&this.sizes(), this.dtype(), this.device())?;
+    let out = crate::copy::empty_like(this, this.dtype())?;
     if out.numel() == 0 {
         return Ok(out);
     }
@@ -376,8 +377,19 @@ pub(crate) fn embedding_backward(
 
 /// A fresh row-major tensor, or the given one brought to those sizes.
 pub(crate) fn place(out: Out, sizes: &[i64], dtype: DType, device: Device) -> Result<Tensor> {
+    place_in_format(out, sizes, dtype, device, MemoryFormat::Contiguous)
+}
+
+/// [`place`], a new tensor in a memory format.
+pub(crate) fn place_in_format(
+    out: Out,
+    sizes: &[i64],
+    dtype: DType,
+    device: Device,
+    format: MemoryFormat,
+) -> Result<Tensor> {
     match out {
-        Out::New => Tensor::empty_of(sizes, dtype, device),
+        Out::New => crate::copy::empty_of_format(sizes, dtype, device, format),
         Out::Inplace(t) => Ok(t.clone()),
         Out::Into(outs) => {
             let to = outs[0].dtype();

@@ -84,7 +84,17 @@ impl Lines {
 fn sorted(this: &Tensor, dim: i64, descending: bool) -> Result<(Tensor, Tensor)> {
     let lines = Lines::new("sort", this, dim)?;
     // SAFETY: the rows are locked and row-major, the outputs fresh and as large.
-    lines.find(lines.n, |rows, found| unsafe { kernels::sort(rows, descending, found) })
+    let (values, indices) =
+        lines.find(lines.n, |rows, found| unsafe { kernels::sort(rows, descending, found) })?;
+    if this.is_contiguous() {
+        return Ok((values, indices));
+    }
+    let ordered = |t: Tensor| -> Result<Tensor> {
+        let out = crate::copy::empty_like(this, t.dtype())?;
+        crate::copy::copy_into(&out, &t)?;
+        Ok(out)
+    };
+    Ok((ordered(values)?, ordered(indices)?))
 }
 
 /// Sorts along `dim`; equal elements keep their order, NaN counts as the largest.

@@ -79,6 +79,17 @@ mod where_scalar {
     }
 }
 
+/// `value` where the mask holds, else `this`; a new result is row-major, as PyTorch copies `this` to one.
+fn fill_where(mask: &Tensor, value: &Tensor, this: &Tensor, out: Out) -> Result<Tensor> {
+    let plain = mask.is_contiguous() && mask.sizes() == this.sizes();
+    if plain || !matches!(out, Out::New) {
+        return pointwise::select(mask, value, this, this.dtype(), out);
+    }
+    let sizes = crate::layout::broadcast_shapes(&this.sizes(), &mask.sizes())?;
+    let result = Tensor::empty_of(&sizes, this.dtype(), this.device())?;
+    pointwise::select(mask, value, this, this.dtype(), Out::Inplace(&result))
+}
+
 /// `value` where `mask` holds, else the elements of `self`.
 #[op(
     "masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor",
@@ -91,7 +102,7 @@ mod masked_fill {
     fn kernel(this: &Tensor, mask: &Tensor, value: Scalar, out: Out) -> Result<Tensor> {
         check_mask(mask)?;
         value.check_fits(this.dtype())?;
-        pointwise::select(mask, &Tensor::wrapped(value)?, this, this.dtype(), out)
+        fill_where(mask, &Tensor::wrapped(value)?, this, out)
     }
     fn grad_this(g: &Tensor, mask: &Tensor) -> Result<Tensor> {
         g.masked_fill(mask, 0)
@@ -118,7 +129,7 @@ mod masked_fill_tensor {
         if !matches!(value.device(), crate::Device::Meta) {
             value.detach().item()?.check_fits(this.dtype())?;
         }
-        pointwise::select(mask, value, this, this.dtype(), out)
+        fill_where(mask, value, this, out)
     }
     fn grad_this(g: &Tensor, mask: &Tensor) -> Result<Tensor> {
         g.masked_fill(mask, 0)
