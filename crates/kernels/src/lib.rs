@@ -29,6 +29,7 @@ pub mod random;
 pub mod reduce;
 pub mod resample;
 pub mod scan;
+pub mod segment;
 pub mod softmax;
 pub mod sort;
 pub mod strided;

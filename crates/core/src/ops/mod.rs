@@ -24,6 +24,7 @@ mod create;
 mod ctc;
 mod dropout;
 mod einsum;
+mod embedding_bag;
 mod embeddings;
 mod extreme;
 mod fft;
@@ -55,6 +56,7 @@ mod moment;
 mod nll;
 mod norm;
 mod optimizer;
+mod packed;
 mod padding;
 mod polynomial;
 mod pool;
@@ -77,6 +79,7 @@ mod samples;
 mod scan;
 mod scattering;
 mod search;
+mod segment;
 mod shape;
 mod softmax;
 mod sort;
@@ -100,6 +103,7 @@ pub(crate) mod view_layout;
 mod views;
 mod views_inplace;
 mod window;
+mod weight_norm;
 
 pub use activation::*;
 pub use activation_grad::*;
@@ -121,6 +125,7 @@ pub use create::*;
 pub use ctc::*;
 pub use dropout::*;
 pub use einsum::*;
+pub use embedding_bag::*;
 pub use embeddings::*;
 pub use extreme::*;
 pub use fft::*;
@@ -151,6 +156,7 @@ pub use moment::*;
 pub use nll::*;
 pub use norm::*;
 pub use optimizer::*;
+pub use packed::*;
 pub use padding::*;
 pub use polynomial::*;
 pub use pool::*;
@@ -172,6 +178,7 @@ pub use samples::*;
 pub use scan::*;
 pub use scattering::*;
 pub use search::*;
+pub use segment::*;
 pub use shape::*;
 pub use softmax::*;
 pub use sort::*;
@@ -194,6 +201,7 @@ pub use view_grad::*;
 pub use views::*;
 pub use views_inplace::*;
 pub use window::*;
+pub use weight_norm::*;
 
 use crate::op::OpDef;
 
@@ -219,6 +227,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     ctc::OPS,
     dropout::OPS,
     einsum::OPS,
+    embedding_bag::OPS,
     embeddings::OPS,
     extreme::OPS,
     fft::OPS,
@@ -252,6 +261,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     nll::OPS,
     norm::OPS,
     optimizer::OPS,
+    packed::OPS,
     padding::OPS,
     polynomial::OPS,
     pool::OPS,
@@ -273,6 +283,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     scan::OPS,
     scattering::OPS,
     search::OPS,
+    segment::OPS,
     shape::OPS,
     softmax::OPS,
     sort::OPS,
@@ -295,4 +306,5 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     views::OPS,
     views_inplace::OPS,
     window::OPS,
+    weight_norm::OPS,
 ];

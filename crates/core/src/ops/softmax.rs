@@ -20,6 +20,8 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     special_softmax,
     special_log_softmax,
     _safe_softmax,
+    _masked_softmax,
+    _masked_softmax_backward,
 ];
 
 /// What a float is softmaxed in, and the dtype of the result.
@@ -196,5 +198,68 @@ mod _safe_softmax {
     }
     fn grad_this(g: &Tensor, dim: i64, out: &Tensor) -> Result<Tensor> {
         _softmax_backward_data::call(g, out, dim, out.dtype())
+    }
+}
+
+/// The mask in the shape of `x`: of that shape already, or, of four dimensions, `[length, length]` (type 0) or
+/// `[batch, length]` (type 1).
+fn full_mask(x: &Tensor, mask: &Tensor, mask_type: Option<i64>) -> Result<Tensor> {
+    if mask.dtype() != DType::Bool {
+        bail!("Mask should be a boolean tensor");
+    }
+    let (sizes, given) = (x.sizes(), mask.sizes());
+    let kind = if sizes.len() == 4 && given.len() == 2 { mask_type.unwrap_or(2) } else { 2 };
+    match kind {
+        0 if given[0] == sizes[2] && given[1] == sizes[2] => mask.expand(&sizes[..]),
+        0 => bail!("For mask_type == 0 mask shape should be (L, L)"),
+        1 if given[0] == sizes[0] && given[1] == sizes[2] => {
+            mask.reshape([sizes[0], 1, 1, sizes[2]])?.expand(&sizes[..])
+        }
+        1 => bail!("For mask_type == 1 mask shape should be (B, L)"),
+        2 if given == sizes => Ok(mask.clone()),
+        2 => bail!("For mask_type == 2 mask shape should match input shape"),
+        _ => bail!("Mask Type should be 0 (src_mask), 1 (src_key_padding_mask), or 2 (default_mask)"),
+    }
+}
+
+/// [`softmax`] over the elements where `mask` is false; the others become 0.
+#[op(
+    "_masked_softmax(Tensor self, Tensor mask, int? dim=None, int? mask_type=None) -> Tensor",
+    nondiff(mask),
+    no_method,
+    no_fn
+)]
+mod _masked_softmax {
+    fn kernel(this: &Tensor, mask: &Tensor, dim: Option<i64>, mask_type: Option<i64>) -> Result<Tensor> {
+        if !this.is_floating_point() {
+            bail!(NotImplemented, "\"masked_softmax\" not implemented for '{}'", this.dtype().scalar_type());
+        }
+        let x = this.detach();
+        let mask = full_mask(&x, mask, mask_type)?;
+        forward(false, &x.masked_fill(&mask, f64::NEG_INFINITY)?, dim.unwrap_or(-1), false)
+    }
+    fn grad_this(
+        g: &Tensor,
+        mask: &Tensor,
+        dim: Option<i64>,
+        mask_type: Option<i64>,
+        out: &Tensor,
+    ) -> Result<Tensor> {
+        _masked_softmax_backward::call(g, out, &full_mask(out, mask, mask_type)?, dim)
+    }
+}
+
+/// Gradient of [`_masked_softmax`] from its output; 0 where `mask` is true.
+#[op(
+    "_masked_softmax_backward(Tensor grad_output, Tensor output, Tensor mask, int? dim=None) -> Tensor",
+    composite,
+    no_method,
+    no_fn
+)]
+mod _masked_softmax_backward {
+    fn kernel(grad_output: &Tensor, output: &Tensor, mask: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+        let mask = full_mask(output, mask, Some(1))?;
+        let grad = _softmax_backward_data::call(grad_output, output, dim.unwrap_or(-1), output.dtype())?;
+        grad.masked_fill(&mask, 0)
     }
 }

@@ -10,6 +10,7 @@
 //! threads share the dimensions along which no two iterations meet, so that the result depends on nothing else.
 
 mod accumulate;
+mod bags;
 mod bounds;
 mod columns;
 mod embedding;
@@ -21,6 +22,7 @@ mod triangle;
 mod walk;
 
 pub use accumulate::{Combine, accumulate};
+pub use bags::Bags;
 pub use bounds::{first_outside, fold};
 pub use columns::{Columns, col2im, im2col};
 pub use embedding::{EmbeddingGrad, embedding_backward};
