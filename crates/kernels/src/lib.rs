@@ -4,6 +4,7 @@
 //! portable baseline and picked at run time ([`isa`]); work is shared among threads by [`parallel`]. No kernel's result
 //! depends on the number of threads: whatever is summed in pieces is cut at places that only the shape decides.
 
+pub mod attention;
 pub mod block;
 pub mod cast;
 pub mod conv;
@@ -28,6 +29,7 @@ pub mod pool;
 pub mod random;
 pub mod reduce;
 pub mod resample;
+pub mod rnn;
 pub mod scan;
 pub mod segment;
 pub mod softmax;

@@ -3,6 +3,7 @@
 use cresset_macros::op;
 
 use super::dropout::dropout;
+use super::flash::{_scaled_dot_product_flash_attention_for_cpu, suits};
 use super::{_safe_softmax, full, masked_fill, ones, repeat_interleave, tril, where_self};
 use crate::op::OpDef;
 use crate::scalar::type_name;
@@ -32,6 +33,13 @@ mod scaled_dot_product_attention {
     ) -> Result<Tensor> {
         check(query, key, value, attn_mask)?;
         let (mask, drop) = (attn_mask, dropout_p);
+        let both = mask.is_some() && is_causal;
+        if drop == 0.0 && !both && suits(query, key, value, mask, enable_gqa) {
+            let mask =
+                mask.map(|m| four_dimensional(&added_mask(query, key, Some(m), false)?)).transpose()?;
+            let call = _scaled_dot_product_flash_attention_for_cpu::call;
+            return Ok(call(query, key, value, 0.0, is_causal, mask.as_ref(), scale)?.0);
+        }
         let (out, _) = _scaled_dot_product_attention_math::call(
             query, key, value, mask, drop, is_causal, None, scale, enable_gqa,
         )?;
@@ -116,7 +124,7 @@ mod _scaled_dot_product_attention_math {
 }
 
 /// Keys and values with as many heads as the query.
-fn repeated(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<(Tensor, Tensor)> {
+pub(super) fn repeated(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<(Tensor, Tensor)> {
     if query.dim() < 3 || key.dim() < 3 || value.dim() < 3 {
         return Ok((key.clone(), value.clone()));
     }
@@ -132,20 +140,40 @@ fn repeated(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<(Tensor, Ten
 
 /// What is added to the scores, if anything.
 fn mask_for(query: &Tensor, key: &Tensor, mask: Option<&Tensor>, is_causal: bool) -> Result<Option<Tensor>> {
-    let mask = match mask {
+    match mask {
         Some(_) if is_causal => {
             bail!("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
         }
-        Some(mask) => mask.clone(),
-        None if is_causal => {
+        None if !is_causal => Ok(None),
+        _ => added_mask(query, key, mask, is_causal).map(Some),
+    }
+}
+
+/// `mask`, or that of causality, as numbers to be added to scores.
+pub(super) fn added_mask(
+    query: &Tensor,
+    key: &Tensor,
+    mask: Option<&Tensor>,
+    is_causal: bool,
+) -> Result<Tensor> {
+    let mask = match mask {
+        Some(mask) if !is_causal => mask.clone(),
+        _ => {
             let sizes = [query.size(-2)?, key.size(-2)?];
             tril::call(&ones::call(&sizes, Some(DType::Bool), Some(query.device()))?, 0)?
         }
-        None => return Ok(None),
     };
     if mask.dtype() != DType::Bool {
-        return Ok(Some(mask));
+        return Ok(mask);
     }
     let number = |x: f64| full::call(&[], Scalar::Float(x), Some(query.dtype()), Some(query.device()));
-    where_self::call(&mask, &number(0.0)?, &number(f64::NEG_INFINITY)?).map(Some)
+    where_self::call(&mask, &number(0.0)?, &number(f64::NEG_INFINITY)?)
+}
+
+/// A mask with dimensions of size 1 before its own.
+fn four_dimensional(mask: &Tensor) -> Result<Tensor> {
+    let own = mask.sizes();
+    let mut sizes = vec![1; 4 - own.len()];
+    sizes.extend_from_slice(&own);
+    mask.reshape(sizes)
 }

@@ -29,6 +29,7 @@ mod embeddings;
 mod extreme;
 mod fft;
 mod foreach;
+mod flash;
 mod gated;
 mod grid;
 mod group_norm;
@@ -231,6 +232,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     embeddings::OPS,
     extreme::OPS,
     fft::OPS,
+    flash::OPS,
     gated::OPS,
     foreach::OTHERS,
     foreach::PAIRS,

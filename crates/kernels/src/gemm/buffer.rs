@@ -5,13 +5,13 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::Cell;
 
 /// A thread's panels of A.
-pub(super) const A: usize = 0;
+pub(crate) const A: usize = 0;
 /// A thread's block of B.
-pub(super) const B: usize = 1;
+pub(crate) const B: usize = 1;
 /// A thread's block of C.
-pub(super) const C: usize = 2;
+pub(crate) const C: usize = 2;
 /// Panels of A that all threads read.
-pub(super) const SHARED: usize = 3;
+pub(crate) const SHARED: usize = 3;
 /// Images with zeros around them.
 pub(crate) const IMAGE: usize = 4;
 

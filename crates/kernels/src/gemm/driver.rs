@@ -303,6 +303,23 @@ enum Lines<'a, T> {
     InPlace(*const T, &'a [isize]),
 }
 
+/// The product of packed panels: those of A are `k_full` steps long, of which `k` are used.
+///
+/// # Safety
+/// The panels hold that many rows, columns and steps, `out` describes memory for the block, and the processor has the
+/// instruction set of `micro`.
+pub(crate) unsafe fn packed_tiles<T: Real>(
+    micro: &'static Micro<T>,
+    size: (usize, usize),
+    k: usize,
+    (a, k_full): (*const T, usize),
+    b: *const T,
+    out: &Out<T>,
+) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { tiles(micro, size, (a, k_full), Lines::Packed(b, k), out) }
+}
+
 /// Runs the tiles of a block: panels of A are `k` steps long.
 unsafe fn tiles<T: Real>(
     micro: &'static Micro<T>,

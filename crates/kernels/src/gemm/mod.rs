@@ -23,8 +23,10 @@ mod skinny;
 mod tests;
 
 pub use complex::{ComplexShape, matmul_complex};
+pub(crate) use driver::packed_tiles as tiles;
 pub use integer::{Int, matmul_int};
 pub use micro::Real;
+pub(crate) use micro::{Micro, Out as Tile};
 pub use pack::{Load, Strided};
 pub(crate) use simd::{Simd, Vectorized};
 pub use sink::{Rows, Save};
