@@ -28,8 +28,8 @@ mod embedding_bag;
 mod embeddings;
 mod extreme;
 mod fft;
-mod foreach;
 mod flash;
+mod foreach;
 mod gated;
 mod grid;
 mod group_norm;
@@ -74,6 +74,9 @@ mod reduce_at;
 mod regression_loss;
 mod reinterpret;
 mod repetition;
+mod rnn;
+mod rnn_cell;
+mod rnn_sequence;
 mod rrelu;
 mod sample;
 mod samples;
@@ -103,8 +106,8 @@ mod view_grad;
 pub(crate) mod view_layout;
 mod views;
 mod views_inplace;
-mod window;
 mod weight_norm;
+mod window;
 
 pub use activation::*;
 pub use activation_grad::*;
@@ -173,6 +176,8 @@ pub use reduce_at::*;
 pub use regression_loss::*;
 pub use reinterpret::*;
 pub use repetition::*;
+pub use rnn::*;
+pub use rnn_cell::*;
 pub use rrelu::*;
 pub use sample::*;
 pub use samples::*;
@@ -201,8 +206,8 @@ pub use vector_norm::*;
 pub use view_grad::*;
 pub use views::*;
 pub use views_inplace::*;
-pub use window::*;
 pub use weight_norm::*;
+pub use window::*;
 
 use crate::op::OpDef;
 
@@ -279,6 +284,9 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     regression_loss::OPS,
     reinterpret::OPS,
     repetition::OPS,
+    rnn::OPS,
+    rnn_cell::OPS,
+    rnn_sequence::OPS,
     rrelu::OPS,
     sample::OPS,
     samples::OPS,
@@ -307,6 +315,6 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     view_grad::OPS,
     views::OPS,
     views_inplace::OPS,
-    window::OPS,
     weight_norm::OPS,
+    window::OPS,
 ];
