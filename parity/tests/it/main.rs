@@ -2,10 +2,13 @@
 //!
 //! Inputs are those of the shipped kit; what is compared are two ways of computing the same thing in Cresset.
 
+mod autocast;
 mod fuzz;
 mod gradients;
 mod layouts;
 mod random;
+mod replay;
 mod sample;
+mod saves;
 mod schemas;
 mod variants;

@@ -287,7 +287,7 @@ mod log_sigmoid_forward {
 ///
 /// # Errors
 /// `Runtime` unless `weight` has one element or one per channel.
-#[op("prelu(Tensor self, Tensor weight) -> Tensor", composite)]
+#[op("prelu(Tensor self, Tensor weight) -> Tensor", autocast = "lower", composite)]
 mod prelu {
     fn kernel(this: &Tensor, weight: &Tensor) -> Result<Tensor> {
         if this.dim() == 0 && weight.numel() != 1 {

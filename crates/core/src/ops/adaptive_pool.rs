@@ -256,7 +256,12 @@ mod adaptive_max_pool2d_backward {
 }
 
 /// Averages of `output_size` windows over the last three dimensions.
-#[op("adaptive_avg_pool3d(Tensor self, SymInt[3] output_size) -> Tensor", composite, out = "out")]
+#[op(
+    "adaptive_avg_pool3d(Tensor self, SymInt[3] output_size) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out = "out"
+)]
 mod adaptive_avg_pool3d {
     fn kernel(this: &Tensor, output_size: &[i64]) -> Result<Tensor> {
         if this.is_complex() && this.dim() > 3 && *output_size == [1; 3] {
@@ -296,7 +301,11 @@ mod _adaptive_avg_pool3d_backward {
 }
 
 /// Largest elements of `output_size` windows over the last three dimensions, and their indices in the plane.
-#[op("adaptive_max_pool3d(Tensor self, int[3] output_size) -> (Tensor, Tensor)", out("out", out, indices))]
+#[op(
+    "adaptive_max_pool3d(Tensor self, int[3] output_size) -> (Tensor, Tensor)",
+    autocast = "fp32",
+    out("out", out, indices)
+)]
 mod adaptive_max_pool3d {
     fn kernel(this: &Tensor, output_size: &[i64]) -> Result<(Tensor, Tensor)> {
         largest("adaptive_max_pool3d", this, output_size, 3)

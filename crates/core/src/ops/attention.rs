@@ -17,6 +17,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![scaled_dot_product_attention, _scale
 /// repeated to the number of the query's.
 #[op(
     "scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0., bool is_causal=False, *, float? scale=None, bool enable_gqa=False) -> Tensor",
+    autocast = "lower",
     composite,
     no_method
 )]

@@ -127,7 +127,7 @@ mod complex {
 }
 
 /// Complex numbers from modulus and phase.
-#[op("polar(Tensor abs, Tensor angle) -> Tensor", out, tags(pointwise))]
+#[op("polar(Tensor abs, Tensor angle) -> Tensor", autocast = "fp32", out, tags(pointwise))]
 mod polar {
     fn kernel(abs: &Tensor, angle: &Tensor, out: Out) -> Result<Tensor> {
         combine(Binary::Polar, "polar_cpu", abs, angle, out)

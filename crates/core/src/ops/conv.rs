@@ -15,8 +15,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![convolution, convolution_backward];
 #[op(
     "convolution(Tensor input, Tensor weight, Tensor? bias, SymInt[] stride, SymInt[] padding, SymInt[] dilation, bool transposed, SymInt[] output_padding, SymInt groups) -> Tensor",
     wrt(input, weight, bias),
-    tags(core),
-    autocast = "lower"
+    tags(core)
 )]
 mod convolution {
     fn kernel(

@@ -105,6 +105,7 @@ fn convolve_same(
 /// Convolution over one dimension.
 #[op(
     "conv1d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], SymInt[1] padding=[0], SymInt[1] dilation=[1], SymInt groups=1) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv1d {
@@ -124,6 +125,7 @@ mod conv1d {
 /// Convolution over two dimensions.
 #[op(
     "conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv2d {
@@ -143,6 +145,7 @@ mod conv2d {
 /// Convolution over three dimensions.
 #[op(
     "conv3d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], SymInt[3] padding=[0, 0, 0], SymInt[3] dilation=[1, 1, 1], SymInt groups=1) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv3d {
@@ -162,6 +165,7 @@ mod conv3d {
 /// Convolution over one dimension, padded as `same` or `valid` says.
 #[op(
     "conv1d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], str padding=\"valid\", SymInt[1] dilation=[1], SymInt groups=1) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv1d_padding {
@@ -181,6 +185,7 @@ mod conv1d_padding {
 /// Convolution over two dimensions, padded as `same` or `valid` says.
 #[op(
     "conv2d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], str padding=\"valid\", SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv2d_padding {
@@ -200,6 +205,7 @@ mod conv2d_padding {
 /// Convolution over three dimensions, padded as `same` or `valid` says.
 #[op(
     "conv3d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], str padding=\"valid\", SymInt[3] dilation=[1, 1, 1], SymInt groups=1) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv3d_padding {
@@ -219,6 +225,7 @@ mod conv3d_padding {
 /// Transposed convolution over one dimension: the gradient of a convolution with respect to its input.
 #[op(
     "conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], SymInt[1] padding=[0], SymInt[1] output_padding=[0], SymInt groups=1, SymInt[1] dilation=[1]) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv_transpose1d {
@@ -239,6 +246,7 @@ mod conv_transpose1d {
 /// Transposed convolution over two dimensions: the gradient of a convolution with respect to its input.
 #[op(
     "conv_transpose2d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] output_padding=[0, 0], SymInt groups=1, SymInt[2] dilation=[1, 1]) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv_transpose2d {
@@ -259,6 +267,7 @@ mod conv_transpose2d {
 /// Transposed convolution over three dimensions: the gradient of a convolution with respect to its input.
 #[op(
     "conv_transpose3d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], SymInt[3] padding=[0, 0, 0], SymInt[3] output_padding=[0, 0, 0], SymInt groups=1, SymInt[3] dilation=[1, 1, 1]) -> Tensor",
+    autocast = "lower",
     composite
 )]
 mod conv_transpose3d {
@@ -277,7 +286,7 @@ mod conv_transpose3d {
 }
 
 /// Convolution over time of `[time, batch, channels]` with a weight of `[width, in_channels, out_channels]`.
-#[op("conv_tbc(Tensor self, Tensor weight, Tensor bias, int pad=0) -> Tensor", composite)]
+#[op("conv_tbc(Tensor self, Tensor weight, Tensor bias, int pad=0) -> Tensor", autocast = "lower", composite)]
 mod conv_tbc {
     fn kernel(this: &Tensor, weight: &Tensor, bias: &Tensor, pad: i64) -> Result<Tensor> {
         if this.dim() != 3 {

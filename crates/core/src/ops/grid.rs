@@ -21,6 +21,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 /// Values of `input` at the points of `grid`, whose coordinates run from -1 to 1 over the input.
 #[op(
     "grid_sampler(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor",
+    autocast = "fp32",
     composite,
     onnx = "GridSample"
 )]
@@ -43,6 +44,7 @@ mod grid_sampler {
 /// [`grid_sampler`] of planes.
 #[op(
     "grid_sampler_2d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor",
+    autocast = "fp32",
     wrt(input, grid)
 )]
 mod grid_sampler_2d {
@@ -113,6 +115,7 @@ mod grid_sampler_2d_backward {
 /// [`grid_sampler`] of volumes.
 #[op(
     "grid_sampler_3d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor",
+    autocast = "fp32",
     wrt(input, grid)
 )]
 mod grid_sampler_3d {

@@ -23,8 +23,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![group_norm, native_group_norm, nativ
 /// Group norm of `[N, C, *]`: each of `num_groups` groups of neighbouring channels is normalised by itself.
 #[op(
     "group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enabled=True) -> Tensor",
-    composite,
-    autocast = "fp32"
+    composite
 )]
 mod group_norm {
     fn kernel(

@@ -436,6 +436,7 @@ mod index_add {
 /// Overwrites positions `index` of dimension `dim` with those of `source`.
 #[op(
     "index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor",
+    autocast = "promote",
     inplace,
     out = "out",
     nondiff(index)

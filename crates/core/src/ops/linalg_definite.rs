@@ -21,6 +21,7 @@ pub(crate) static OPS: &[&OpDef] =
 /// Only the lower triangle is read, or only the upper one.
 #[op(
     "linalg_cholesky_ex(Tensor self, *, bool upper=False, bool check_errors=False) -> (Tensor L, Tensor info)",
+    autocast = "fp32",
     wrt(this),
     out("L", L, info)
 )]
@@ -64,7 +65,12 @@ fn factor(a: &Tensor, upper: bool) -> Result<(Tensor, Tensor)> {
 ///
 /// # Errors
 /// `LinAlg` if a matrix is not positive-definite.
-#[op("linalg_cholesky(Tensor self, *, bool upper=False) -> Tensor", composite, out = "out")]
+#[op(
+    "linalg_cholesky(Tensor self, *, bool upper=False) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out = "out"
+)]
 mod linalg_cholesky {
     fn kernel(this: &Tensor, upper: bool) -> Result<Tensor> {
         let (l, info) = linalg_cholesky_ex::call(this, upper, false)?;
@@ -88,6 +94,7 @@ mod cholesky {
 /// Solves `A X = self`, `input2` being the Cholesky factor of `A`.
 #[op(
     "cholesky_solve(Tensor self, Tensor input2, bool upper=False) -> Tensor",
+    autocast = "fp32",
     wrt(this, input2),
     out = "out"
 )]
@@ -131,7 +138,7 @@ fn solve(b: &Tensor, factor: &Tensor, upper: bool) -> Result<Tensor> {
 }
 
 /// The inverse of the matrix whose Cholesky factor is given.
-#[op("cholesky_inverse(Tensor self, bool upper=False) -> Tensor", out = "out")]
+#[op("cholesky_inverse(Tensor self, bool upper=False) -> Tensor", autocast = "fp32", out = "out")]
 mod cholesky_inverse {
     fn kernel(this: &Tensor, upper: bool) -> Result<Tensor> {
         check_square("cholesky_inverse", "A", this)?;

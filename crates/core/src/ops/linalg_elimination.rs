@@ -87,6 +87,7 @@ mod linalg_lu_factor {
 /// As [`linalg_lu_factor_ex`].
 #[op(
     "_lu_with_info(Tensor self, bool pivot=True, bool check_errors=True) -> (Tensor LU, Tensor pivots, Tensor info)",
+    autocast = "fp32",
     composite
 )]
 mod _lu_with_info {
@@ -345,7 +346,12 @@ fn lu_solve_gradient(
 }
 
 /// Solves `A X = self` for the factored `A`.
-#[op("lu_solve(Tensor self, Tensor LU_data, Tensor LU_pivots) -> Tensor", composite, out = "out")]
+#[op(
+    "lu_solve(Tensor self, Tensor LU_data, Tensor LU_pivots) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out = "out"
+)]
 #[allow(non_snake_case)] // the schema's names
 mod lu_solve {
     fn kernel(this: &Tensor, LU_data: &Tensor, LU_pivots: &Tensor) -> Result<Tensor> {

@@ -96,6 +96,7 @@ pub(crate) fn check_phase(name: &str, what: &str, inner: &Tensor) -> Result<()> 
 /// Eigenvalues in ascending order and eigenvectors (in columns) of Hermitian matrices.
 #[op(
     "linalg_eigh(Tensor self, str UPLO=\"L\") -> (Tensor eigenvalues, Tensor eigenvectors)",
+    autocast = "fp32",
     composite,
     out("eigvals", eigvals, eigvecs)
 )]
@@ -107,7 +108,7 @@ mod linalg_eigh {
 }
 
 /// Eigenvalues of Hermitian matrices, in ascending order.
-#[op("linalg_eigvalsh(Tensor self, str UPLO=\"L\") -> Tensor", composite, out = "out")]
+#[op("linalg_eigvalsh(Tensor self, str UPLO=\"L\") -> Tensor", autocast = "fp32", composite, out = "out")]
 #[allow(non_snake_case)] // the schema's names
 mod linalg_eigvalsh {
     fn kernel(this: &Tensor, UPLO: &str) -> Result<Tensor> {

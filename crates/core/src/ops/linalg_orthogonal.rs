@@ -43,7 +43,12 @@ fn generate(columns: &Tensor, tau: &Tensor, count: i64) -> Result<Tensor> {
 }
 
 /// The factorisation `A = Q R`; `mode` is `reduced`, `complete`, or `r` (then `Q` is empty).
-#[op("linalg_qr(Tensor A, str mode=\"reduced\") -> (Tensor Q, Tensor R)", wrt(A), out("out", Q, R))]
+#[op(
+    "linalg_qr(Tensor A, str mode=\"reduced\") -> (Tensor Q, Tensor R)",
+    autocast = "fp32",
+    wrt(A),
+    out("out", Q, R)
+)]
 #[allow(non_snake_case)] // the schema's names
 mod linalg_qr {
     fn kernel(A: &Tensor, mode: &str) -> Result<(Tensor, Tensor)> {
@@ -118,6 +123,7 @@ fn tall_gradient(gq: &Tensor, gr: &Tensor, q: &Tensor, r: &Tensor) -> Result<Ten
 /// The factorisation as LAPACK's `geqrf` gives it: `R` with the vectors of the reflections below it, and their factors.
 #[op(
     "geqrf(Tensor self) -> (Tensor a, Tensor tau)",
+    autocast = "fp32",
     no_grad = "PyTorch defines no gradient",
     out("a", a, tau)
 )]
@@ -131,7 +137,12 @@ mod geqrf {
 }
 
 /// The first columns of the product of the reflections whose vectors lie below the diagonal of `input`.
-#[op("linalg_householder_product(Tensor input, Tensor tau) -> Tensor", wrt(input, tau), out = "out")]
+#[op(
+    "linalg_householder_product(Tensor input, Tensor tau) -> Tensor",
+    autocast = "fp32",
+    wrt(input, tau),
+    out = "out"
+)]
 mod linalg_householder_product {
     fn kernel(input: &Tensor, tau: &Tensor) -> Result<Tensor> {
         check_product("torch.linalg.householder_product", input, tau)?;
@@ -201,7 +212,7 @@ fn check_product(name: &str, input: &Tensor, tau: &Tensor) -> Result<()> {
 }
 
 /// As [`linalg_householder_product`].
-#[op("orgqr(Tensor self, Tensor input2) -> Tensor", composite, out = "out")]
+#[op("orgqr(Tensor self, Tensor input2) -> Tensor", autocast = "fp32", composite, out = "out")]
 mod orgqr {
     fn kernel(this: &Tensor, input2: &Tensor) -> Result<Tensor> {
         linalg_householder_product::call(this, input2)
@@ -212,6 +223,7 @@ mod orgqr {
 /// with `transpose` by its adjoint.
 #[op(
     "ormqr(Tensor self, Tensor input2, Tensor input3, bool left=True, bool transpose=False) -> Tensor",
+    autocast = "fp32",
     wrt(this, input2, input3),
     out = "out"
 )]

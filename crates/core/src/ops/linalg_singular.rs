@@ -163,6 +163,7 @@ fn check_phases(u: &Option<Tensor>, v: &Option<Tensor>) -> Result<()> {
 /// `A = U diag(S) Vh`, `S` in descending order; with `full_matrices` `U` and `Vh` are square.
 #[op(
     "linalg_svd(Tensor A, bool full_matrices=True, *, str? driver=None) -> (Tensor U, Tensor S, Tensor Vh)",
+    autocast = "fp32",
     composite,
     out("U", U, S, Vh)
 )]
@@ -174,7 +175,7 @@ mod linalg_svd {
 }
 
 /// Singular values, in descending order.
-#[op("linalg_svdvals(Tensor A, *, str? driver=None) -> Tensor", composite, out = "out")]
+#[op("linalg_svdvals(Tensor A, *, str? driver=None) -> Tensor", autocast = "fp32", composite, out = "out")]
 #[allow(non_snake_case)] // the schema's names
 mod linalg_svdvals {
     fn kernel(A: &Tensor, driver: Option<&str>) -> Result<Tensor> {
@@ -188,6 +189,7 @@ mod linalg_svdvals {
 /// `compute_uv` they are zero.
 #[op(
     "svd(Tensor self, bool some=True, bool compute_uv=True) -> (Tensor U, Tensor S, Tensor V)",
+    autocast = "fp32",
     composite,
     out("U", U, S, V)
 )]

@@ -136,7 +136,12 @@ mod linalg_solve_ex {
 ///
 /// # Errors
 /// `LinAlg` if a matrix is singular.
-#[op("linalg_solve(Tensor A, Tensor B, *, bool left=True) -> Tensor", composite, out = "out")]
+#[op(
+    "linalg_solve(Tensor A, Tensor B, *, bool left=True) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out = "out"
+)]
 #[allow(non_snake_case)] // the schema's names
 mod linalg_solve {
     fn kernel(A: &Tensor, B: &Tensor, left: bool) -> Result<Tensor> {
@@ -149,6 +154,7 @@ mod linalg_solve {
 /// The inverse, with a code for each matrix instead of an error.
 #[op(
     "linalg_inv_ex(Tensor A, *, bool check_errors=False) -> (Tensor inverse, Tensor info)",
+    autocast = "fp32",
     wrt(A),
     out("inverse", inverse, info)
 )]
@@ -176,7 +182,7 @@ mod linalg_inv_ex {
 ///
 /// # Errors
 /// `LinAlg` if a matrix is singular.
-#[op("linalg_inv(Tensor A) -> Tensor", composite, out = "out")]
+#[op("linalg_inv(Tensor A) -> Tensor", autocast = "fp32", composite, out = "out")]
 #[allow(non_snake_case)] // the schema's names
 mod linalg_inv {
     fn kernel(A: &Tensor) -> Result<Tensor> {
@@ -187,7 +193,7 @@ mod linalg_inv {
 }
 
 /// As [`linalg_inv`].
-#[op("inverse(Tensor self) -> Tensor", composite, out = "out")]
+#[op("inverse(Tensor self) -> Tensor", autocast = "fp32", composite, out = "out")]
 mod inverse {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         linalg_inv::call(this)
@@ -264,6 +270,7 @@ pub(crate) fn solve_triangle(a: &Tensor, b: &Tensor, form: Form) -> Result<Tenso
 /// Solves `A X = self` for triangular `A`, or with `A^T` (`A^H`, if complex) if `transpose`; also returns a copy of `A`.
 #[op(
     "triangular_solve(Tensor self, Tensor A, bool upper=True, bool transpose=False, bool unitriangular=False) -> (Tensor solution, Tensor cloned_coefficient)",
+    autocast = "fp32",
     wrt(this, A),
     out("X", X, M)
 )]
@@ -318,7 +325,7 @@ mod triangular_solve {
 }
 
 /// The inverse of a tensor as a map from its dimensions after `ind` to those before.
-#[op("linalg_tensorinv(Tensor self, int ind=2) -> Tensor", composite, out = "out")]
+#[op("linalg_tensorinv(Tensor self, int ind=2) -> Tensor", autocast = "fp32", composite, out = "out")]
 mod linalg_tensorinv {
     fn kernel(this: &Tensor, ind: i64) -> Result<Tensor> {
         ensure!(ind > 0, "Expected a strictly positive integer for 'ind'");
@@ -343,7 +350,12 @@ mod linalg_tensorinv {
 }
 
 /// Solves `tensordot(self, X, X.dim()) = other`, moving the dimensions `dims` of `self` to the end first.
-#[op("linalg_tensorsolve(Tensor self, Tensor other, int[]? dims=None) -> Tensor", composite, out = "out")]
+#[op(
+    "linalg_tensorsolve(Tensor self, Tensor other, int[]? dims=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out = "out"
+)]
 mod linalg_tensorsolve {
     fn kernel(this: &Tensor, other: &Tensor, dims: Option<&[i64]>) -> Result<Tensor> {
         let mut a = this.clone();

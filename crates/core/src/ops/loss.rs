@@ -43,7 +43,12 @@ fn nothing(t: &Tensor) -> Result<Tensor> {
 }
 
 /// Absolute differences.
-#[op("l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", composite, no_method)]
+#[op(
+    "l1_loss(Tensor self, Tensor target, int reduction=1) -> Tensor",
+    autocast = "fp32",
+    composite,
+    no_method
+)]
 mod l1_loss {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
         reduced(&this.sub(target)?.abs()?, reduction)
@@ -58,6 +63,7 @@ fn unreduced(g: &Tensor, this: &Tensor, reduction: i64) -> Result<Tensor> {
 /// Cross entropy of probabilities with targets between 0 and 1; logarithms are cut off at -100.
 #[op(
     "binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) -> Tensor",
+    autocast = "fp32",
     nondiff(weight),
     out = "out",
     no_method
@@ -143,6 +149,7 @@ mod binary_cross_entropy_with_logits {
 /// Divergence of log probabilities `self` from the probabilities (or log probabilities) `target`.
 #[op(
     "kl_div(Tensor self, Tensor target, int reduction=1, *, bool log_target=False) -> Tensor",
+    autocast = "fp32",
     composite,
     no_method
 )]
@@ -162,6 +169,7 @@ mod kl_div {
 /// Negative log likelihood of counts `target` under Poisson rates (or their logarithms).
 #[op(
     "poisson_nll_loss(Tensor input, Tensor target, bool log_input, bool full, float eps, int reduction) -> Tensor",
+    autocast = "fp32",
     composite
 )]
 mod poisson_nll_loss {
@@ -190,6 +198,7 @@ mod poisson_nll_loss {
 /// How far `input1` fails to be above `input2` by `margin` where `target` is 1, below where it is -1.
 #[op(
     "margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0., int reduction=1) -> Tensor",
+    autocast = "fp32",
     composite
 )]
 mod margin_ranking_loss {
@@ -217,6 +226,7 @@ mod margin_ranking_loss {
 /// The distance itself where `target` is 1, how far it falls short of `margin` where it is -1.
 #[op(
     "hinge_embedding_loss(Tensor self, Tensor target, float margin=1., int reduction=1) -> Tensor",
+    autocast = "fp32",
     composite,
     no_method
 )]
@@ -232,6 +242,7 @@ mod hinge_embedding_loss {
 /// One less the cosine where `target` is 1, the cosine above `margin` where it is -1.
 #[op(
     "cosine_embedding_loss(Tensor input1, Tensor input2, Tensor target, float margin=0., int reduction=1) -> Tensor",
+    autocast = "fp32",
     composite
 )]
 mod cosine_embedding_loss {
@@ -284,6 +295,7 @@ mod pairwise_distance {
 /// How far the negative fails to be farther from the anchor than the positive by `margin`.
 #[op(
     "triplet_margin_loss(Tensor anchor, Tensor positive, Tensor negative, float margin=1., float p=2., float eps=9.9999999999999995e-07, bool swap=False, int reduction=1) -> Tensor",
+    autocast = "fp32",
     composite
 )]
 mod triplet_margin_loss {

@@ -85,6 +85,7 @@ fn finished(losses: &Tensor, single: bool, reduction: i64) -> Result<Tensor> {
 /// How far the scores of other classes come within `margin` of the target's, to the power `p`.
 #[op(
     "multi_margin_loss(Tensor self, Tensor target, Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=1) -> Tensor",
+    autocast = "fp32",
     nondiff(target, weight),
     out = "out",
     no_method
@@ -206,6 +207,7 @@ fn check_multilabel(this: &Tensor, target: &Tensor) -> Result<(usize, usize)> {
 /// first -1.
 #[op(
     "multilabel_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor",
+    autocast = "fp32",
     composite,
     out = "out",
     no_method
@@ -219,6 +221,7 @@ mod multilabel_margin_loss {
 /// [`multilabel_margin_loss`], and 1 for each right class.
 #[op(
     "multilabel_margin_loss_forward(Tensor self, Tensor target, int reduction) -> (Tensor output, Tensor is_target)",
+    autocast = "fp32",
     nondiff(target),
     out("output", output, is_target),
     no_method

@@ -168,7 +168,7 @@ mod addbmm {
 }
 
 /// The product of a matrix and a vector.
-#[op("mv(Tensor self, Tensor vec) -> Tensor", out = "out", autocast = "lower")]
+#[op("mv(Tensor self, Tensor vec) -> Tensor", out = "out")]
 mod mv {
     fn kernel(this: &Tensor, vec: &Tensor, out: Out) -> Result<Tensor> {
         check_vector((1, vec.dtype()), this, vec)?;
@@ -192,8 +192,7 @@ mod mv {
 #[op(
     "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor",
     inplace,
-    out = "out",
-    autocast = "lower"
+    out = "out"
 )]
 mod addmv {
     fn kernel(
@@ -228,7 +227,7 @@ mod addmv {
 }
 
 /// The dot product of two vectors, without conjugation.
-#[op("dot(Tensor self, Tensor tensor) -> Tensor", out = "out", autocast = "lower")]
+#[op("dot(Tensor self, Tensor tensor) -> Tensor", out = "out")]
 mod dot {
     fn kernel(this: &Tensor, tensor: &Tensor, out: Out) -> Result<Tensor> {
         dot_product(this, tensor, false, out)
@@ -242,7 +241,7 @@ mod dot {
 }
 
 /// The dot product of two vectors, the first one conjugated.
-#[op("vdot(Tensor self, Tensor other) -> Tensor", out = "out", autocast = "lower")]
+#[op("vdot(Tensor self, Tensor other) -> Tensor", out = "out")]
 mod vdot {
     fn kernel(this: &Tensor, other: &Tensor, out: Out) -> Result<Tensor> {
         dot_product(this, other, true, out)

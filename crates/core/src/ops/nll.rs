@@ -324,6 +324,7 @@ mod nll_loss2d_backward {
 /// Negative log likelihood of `[N, C, H, W]` with targets `[N, H, W]`.
 #[op(
     "nll_loss2d(Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean, SymInt ignore_index=-100) -> Tensor",
+    autocast = "fp32",
     composite,
     out = "out",
     no_method

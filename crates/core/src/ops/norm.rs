@@ -80,8 +80,7 @@ pub(crate) unsafe fn optional<'a, T: cresset_kernels::dtype::Element>(
 /// Layer norm over the trailing dimensions `normalized_shape`, with optional weight and bias of that shape.
 #[op(
     "layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enable=True) -> Tensor",
-    composite,
-    autocast = "fp32"
+    composite
 )]
 mod layer_norm {
     fn kernel(
@@ -290,8 +289,7 @@ pub(crate) fn centred(g: &Tensor, xhat: &Tensor, dims: &[i64]) -> Result<Tensor>
 /// Divides by the root mean square over the trailing dimensions `normalized_shape`; `eps` defaults to the dtype's.
 #[op(
     "rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor",
-    composite,
-    autocast = "fp32"
+    composite
 )]
 mod rms_norm {
     fn kernel(

@@ -318,7 +318,7 @@ fn fold_back(border: Border, grad: &Tensor, sizes: &[i64], pad: &[i64], spatial:
 }
 
 /// Pads the last dimension with elements mirrored at the edge.
-#[op("reflection_pad1d(Tensor self, SymInt[2] padding) -> Tensor", out = "out")]
+#[op("reflection_pad1d(Tensor self, SymInt[2] padding) -> Tensor", autocast = "fp32", out = "out")]
 mod reflection_pad1d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
         require("reflection_pad1d", this, numbers)?;
@@ -345,7 +345,7 @@ mod reflection_pad1d_backward {
 }
 
 /// Pads the last two dimensions with elements mirrored at the edge.
-#[op("reflection_pad2d(Tensor self, SymInt[4] padding) -> Tensor", out = "out")]
+#[op("reflection_pad2d(Tensor self, SymInt[4] padding) -> Tensor", autocast = "fp32", out = "out")]
 mod reflection_pad2d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
         require("reflection_pad2d", this, numbers)?;
@@ -397,7 +397,7 @@ mod reflection_pad3d_backward {
 }
 
 /// Pads the last dimension with elements repeated from the edge.
-#[op("replication_pad1d(Tensor self, SymInt[2] padding) -> Tensor", out = "out")]
+#[op("replication_pad1d(Tensor self, SymInt[2] padding) -> Tensor", autocast = "fp32", out = "out")]
 mod replication_pad1d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
         require("replication_pad1d", this, numbers)?;
@@ -423,7 +423,7 @@ mod replication_pad1d_backward {
 }
 
 /// Pads the last two dimensions with elements repeated from the edge.
-#[op("replication_pad2d(Tensor self, SymInt[4] padding) -> Tensor", out = "out")]
+#[op("replication_pad2d(Tensor self, SymInt[4] padding) -> Tensor", autocast = "fp32", out = "out")]
 mod replication_pad2d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
         require("replication_pad2d", this, numbers)?;
@@ -449,7 +449,7 @@ mod replication_pad2d_backward {
 }
 
 /// Pads the last three dimensions with elements repeated from the edge.
-#[op("replication_pad3d(Tensor self, SymInt[6] padding) -> Tensor", out = "out")]
+#[op("replication_pad3d(Tensor self, SymInt[6] padding) -> Tensor", autocast = "fp32", out = "out")]
 mod replication_pad3d {
     fn kernel(this: &Tensor, padding: &[i64]) -> Result<Tensor> {
         extend(Border::Replicate, this, padding, 3)

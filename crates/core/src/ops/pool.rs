@@ -344,6 +344,7 @@ mod avg_pool2d_backward {
 /// Largest element of every window over the last three dimensions.
 #[op(
     "max_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, int[3] dilation=1, bool ceil_mode=False) -> Tensor",
+    autocast = "fp32",
     composite
 )]
 mod max_pool3d {
@@ -435,6 +436,7 @@ mod max_pool3d_with_indices_backward {
 /// Average of every window over the last three dimensions.
 #[op(
     "avg_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, bool ceil_mode=False, bool count_include_pad=True, int? divisor_override=None) -> Tensor",
+    autocast = "fp32",
     out = "out",
     tags(core)
 )]

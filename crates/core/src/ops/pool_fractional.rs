@@ -127,6 +127,7 @@ fn backward(
 /// Largest element of every window over the last two dimensions, windows at random places; and its index in the plane.
 #[op(
     "fractional_max_pool2d(Tensor self, int[2] kernel_size, int[2] output_size, Tensor random_samples) -> (Tensor, Tensor)",
+    autocast = "fp32",
     nondiff(random_samples),
     out("output", output, indices),
     no_method
@@ -179,6 +180,7 @@ mod fractional_max_pool2d_backward {
 /// Largest element of every window over the last three dimensions, windows at random places; and its index in the plane.
 #[op(
     "fractional_max_pool3d(Tensor self, int[3] kernel_size, int[3] output_size, Tensor random_samples) -> (Tensor, Tensor)",
+    autocast = "fp32",
     nondiff(random_samples),
     out("output", output, indices),
     no_method

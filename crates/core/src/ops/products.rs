@@ -24,7 +24,13 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 ];
 
 /// The product of vectors, matrices or batches of matrices, whose leading dimensions broadcast.
-#[op("matmul(Tensor self, Tensor other) -> Tensor", composite, out = "out", onnx = "MatMul")]
+#[op(
+    "matmul(Tensor self, Tensor other) -> Tensor",
+    autocast = "lower",
+    composite,
+    out = "out",
+    onnx = "MatMul"
+)]
 mod matmul {
     fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
         match (this.dim(), other.dim()) {
@@ -86,7 +92,12 @@ mod linalg_matmul {
 }
 
 /// The affine map `input weight^T + bias`.
-#[op("linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor", composite, out = "out")]
+#[op(
+    "linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor",
+    autocast = "lower",
+    composite,
+    out = "out"
+)]
 mod linear {
     fn kernel(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let Some(bias) = bias else { return input.matmul(&weight.t()?) };
@@ -360,7 +371,12 @@ fn multiply(chain: &[Tensor], split: &[Vec<usize>], i: usize, j: usize) -> Resul
 }
 
 /// The sum over a dimension of `conj(x) * y`, which broadcast.
-#[op("linalg_vecdot(Tensor x, Tensor y, *, int dim=-1) -> Tensor", composite, out = "out")]
+#[op(
+    "linalg_vecdot(Tensor x, Tensor y, *, int dim=-1) -> Tensor",
+    autocast = "lower",
+    composite,
+    out = "out"
+)]
 mod linalg_vecdot {
     fn kernel(x: &Tensor, y: &Tensor, dim: i64) -> Result<Tensor> {
         for t in [x, y] {

@@ -31,12 +31,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 ];
 
 /// Sum of all elements; integers are summed as `int64`.
-#[op(
-    "sum(Tensor self, *, ScalarType? dtype=None) -> Tensor",
-    out = "out",
-    tags(reduction),
-    autocast = "fp32"
-)]
+#[op("sum(Tensor self, *, ScalarType? dtype=None) -> Tensor", out = "out", tags(reduction))]
 mod sum {
     fn kernel(this: &Tensor, dtype: Option<DType>, out: Out) -> Result<Tensor> {
         reduce(Reduce::Sum, this, None, false, sum_dtype(this, dtype, &out), out)
@@ -53,8 +48,7 @@ mod sum {
 #[op(
     "sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
     out = "IntList_out",
-    tags(core, reduction),
-    autocast = "fp32"
+    tags(core, reduction)
 )]
 mod sum_dim {
     fn kernel(
@@ -341,7 +335,7 @@ mod all_dims {
 }
 
 /// Sum of the main diagonal of a matrix.
-#[op("trace(Tensor self) -> Tensor", composite)]
+#[op("trace(Tensor self) -> Tensor", autocast = "fp32", composite)]
 mod trace {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         require("trace", this, numbers)?;

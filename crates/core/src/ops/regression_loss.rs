@@ -88,7 +88,12 @@ fn curved(g: &Tensor, grad: &Tensor, curve: &Tensor, of: [&Tensor; 2], reduction
 }
 
 /// Squared differences.
-#[op("mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", out = "out", no_method)]
+#[op(
+    "mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor",
+    autocast = "fp32",
+    out = "out",
+    no_method
+)]
 mod mse_loss {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
         forward(Loss::Mse, "mse_cpu", [this, target], reduction, None)
@@ -143,6 +148,7 @@ mod mse_loss_backward {
 /// Squared differences over `2 beta` below `beta`, absolute ones less `beta / 2` above.
 #[op(
     "smooth_l1_loss(Tensor self, Tensor target, int reduction=1, float beta=1.) -> Tensor",
+    autocast = "fp32",
     out = "out",
     no_method
 )]
@@ -225,6 +231,7 @@ fn inside(x: &Tensor, y: &Tensor, limit: f64) -> Result<Tensor> {
 /// Half squared differences below `delta`, `delta` times the absolute ones less `delta / 2` above.
 #[op(
     "huber_loss(Tensor self, Tensor target, int reduction=1, float delta=1.) -> Tensor",
+    autocast = "fp32",
     out = "out",
     no_method
 )]
@@ -300,6 +307,7 @@ mod huber_loss_backward {
 /// `ln(1 + e^(-target self))`.
 #[op(
     "soft_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor",
+    autocast = "fp32",
     nondiff(target),
     out = "out",
     no_method

@@ -24,7 +24,7 @@ mod view_as_real {
 }
 
 /// Pairs of real numbers in the last dimension as complex ones.
-#[op("view_as_complex(Tensor(a) self) -> Tensor(a)", view)]
+#[op("view_as_complex(Tensor(a) self) -> Tensor(a)", autocast = "fp32", view)]
 mod view_as_complex {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         let dtype = this.dtype();

@@ -75,13 +75,7 @@ fn running_dtype(this: &Tensor, dtype: Option<DType>, out: &Out) -> DType {
 }
 
 /// Running sum along `dim`.
-#[op(
-    "cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor",
-    inplace,
-    out = "out",
-    tags(core),
-    autocast = "fp32"
-)]
+#[op("cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", inplace, out = "out", tags(core))]
 mod cumsum {
     fn kernel(this: &Tensor, dim: i64, dtype: Option<DType>, out: Out) -> Result<Tensor> {
         let dtype = running_dtype(this, dtype, &out);
@@ -101,12 +95,7 @@ fn reversed_sum(t: &Tensor, dim: i64) -> Result<Tensor> {
 }
 
 /// Running product along `dim`.
-#[op(
-    "cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor",
-    inplace,
-    out = "out",
-    autocast = "fp32"
-)]
+#[op("cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", inplace, out = "out")]
 mod cumprod {
     fn kernel(this: &Tensor, dim: i64, dtype: Option<DType>, out: Out) -> Result<Tensor> {
         let dtype = running_dtype(this, dtype, &out);

@@ -149,7 +149,6 @@ fn converted(this: &Tensor, dtype: Option<DType>) -> Result<Tensor> {
     "softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor",
     composite,
     out = "int_out",
-    autocast = "fp32",
     onnx = "Softmax"
 )]
 mod softmax {
@@ -163,7 +162,6 @@ mod softmax {
     "log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor",
     composite,
     out = "int_out",
-    autocast = "fp32",
     onnx = "LogSoftmax"
 )]
 mod log_softmax {

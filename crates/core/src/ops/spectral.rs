@@ -37,7 +37,12 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 ];
 
 /// Fourier transform along `dim`, with `n` points.
-#[op("fft_fft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_fft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_fft {
     fn kernel(this: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
         line(this, n, dim, norm, true)
@@ -45,7 +50,12 @@ mod fft_fft {
 }
 
 /// Inverse of [`fft_fft`].
-#[op("fft_ifft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_ifft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_ifft {
     fn kernel(this: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
         line(this, n, dim, norm, false)
@@ -53,7 +63,12 @@ mod fft_ifft {
 }
 
 /// Fourier transform of real numbers along `dim`: the first half of the frequencies.
-#[op("fft_rfft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_rfft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_rfft {
     fn kernel(this: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
         from_real("rfft", this, n, dim, norm, true, true)
@@ -61,7 +76,12 @@ mod fft_rfft {
 }
 
 /// Inverse of [`fft_rfft`]; `n` is the number of real points.
-#[op("fft_irfft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_irfft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_irfft {
     fn kernel(this: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
         to_real(this, n, dim, norm, false)
@@ -69,7 +89,12 @@ mod fft_irfft {
 }
 
 /// Fourier transform of a Hermitian signal given by its first half: `n` real frequencies.
-#[op("fft_hfft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_hfft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_hfft {
     fn kernel(this: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
         to_real(this, n, dim, norm, true)
@@ -77,7 +102,12 @@ mod fft_hfft {
 }
 
 /// Inverse of [`fft_hfft`].
-#[op("fft_ihfft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_ihfft(Tensor self, SymInt? n=None, int dim=-1, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_ihfft {
     fn kernel(this: &Tensor, n: Option<i64>, dim: i64, norm: Option<&str>) -> Result<Tensor> {
         from_real("ihfft", this, n, dim, norm, false, true)
@@ -87,6 +117,7 @@ mod fft_ihfft {
 /// Fourier transform along several dimensions, with `s` points, by default the last two.
 #[op(
     "fft_fft2(Tensor self, SymInt[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor",
+    autocast = "fp32",
     composite,
     out
 )]
@@ -99,6 +130,7 @@ mod fft_fft2 {
 /// Inverse of [`fft_fft2`].
 #[op(
     "fft_ifft2(Tensor self, SymInt[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor",
+    autocast = "fp32",
     composite,
     out
 )]
@@ -111,6 +143,7 @@ mod fft_ifft2 {
 /// Fourier transform of real numbers along several dimensions: the first half of the frequencies along the last one.
 #[op(
     "fft_rfft2(Tensor self, SymInt[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor",
+    autocast = "fp32",
     composite,
     out
 )]
@@ -123,6 +156,7 @@ mod fft_rfft2 {
 /// Inverse of [`fft_rfft2`].
 #[op(
     "fft_irfft2(Tensor self, SymInt[1]? s=None, int[1] dim=[-2, -1], str? norm=None) -> Tensor",
+    autocast = "fp32",
     composite,
     out
 )]
@@ -157,7 +191,12 @@ mod fft_ihfft2 {
 }
 
 /// Fourier transform along several dimensions, with `s` points, by default all.
-#[op("fft_fftn(Tensor self, SymInt[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_fftn(Tensor self, SymInt[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_fftn {
     fn kernel(this: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
         many(this, s, dim, norm, true)
@@ -165,7 +204,12 @@ mod fft_fftn {
 }
 
 /// Inverse of [`fft_fftn`].
-#[op("fft_ifftn(Tensor self, SymInt[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_ifftn(Tensor self, SymInt[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_ifftn {
     fn kernel(this: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
         many(this, s, dim, norm, false)
@@ -173,7 +217,12 @@ mod fft_ifftn {
 }
 
 /// Fourier transform of real numbers along several dimensions: the first half of the frequencies along the last one.
-#[op("fft_rfftn(Tensor self, SymInt[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor", composite, out)]
+#[op(
+    "fft_rfftn(Tensor self, SymInt[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out
+)]
 mod fft_rfftn {
     fn kernel(this: &Tensor, s: Option<&[i64]>, dim: Option<&[i64]>, norm: Option<&str>) -> Result<Tensor> {
         many_from_real(this, s, dim, norm)
@@ -183,6 +232,7 @@ mod fft_rfftn {
 /// Inverse of [`fft_rfftn`].
 #[op(
     "fft_irfftn(Tensor self, SymInt[1]? s=None, int[1]? dim=None, str? norm=None) -> Tensor",
+    autocast = "fp32",
     composite,
     out
 )]

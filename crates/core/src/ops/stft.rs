@@ -13,6 +13,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![stft, stft_center, istft];
 /// `self [batch?, length]` -> `[batch?, frequencies, windows]`, with a last dimension of 2 unless `return_complex`.
 #[op(
     "stft(Tensor self, int n_fft, int? hop_length=None, int? win_length=None, Tensor? window=None, bool normalized=False, bool? onesided=None, bool? return_complex=None, bool? align_to_window=None) -> Tensor",
+    autocast = "fp32",
     composite
 )]
 mod stft {
@@ -35,6 +36,7 @@ mod stft {
 /// As [`stft`], with `n_fft / 2` points padded to each end of the signal first if `center`.
 #[op(
     "stft.center(Tensor self, int n_fft, int? hop_length=None, int? win_length=None, Tensor? window=None, bool center=True, str pad_mode=\"reflect\", bool normalized=False, bool? onesided=None, bool? return_complex=None, bool? align_to_window=None) -> Tensor",
+    autocast = "fp32",
     composite
 )]
 mod stft_center {

@@ -85,6 +85,7 @@ fn check_dtype(rank: usize, this: &Tensor) -> Result<()> {
 /// Planes of size `output_size` that are zero but for the elements of `self`, each at its index in the plane.
 #[op(
     "max_unpool2d(Tensor self, Tensor indices, SymInt[2] output_size) -> Tensor",
+    autocast = "fp32",
     nondiff(indices),
     out = "out",
     no_method,
@@ -116,6 +117,7 @@ mod max_unpool2d {
 /// Volumes of size `output_size` that are zero but for the elements of `self`, each at its index in the volume.
 #[op(
     "max_unpool3d(Tensor self, Tensor indices, SymInt[3] output_size, int[3] stride, int[3] padding) -> Tensor",
+    autocast = "fp32",
     nondiff(indices),
     out = "out",
     no_method

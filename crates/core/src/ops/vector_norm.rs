@@ -26,8 +26,7 @@ fn norm_dtype_of(this: &Tensor, dtype: Option<DType>) -> Result<DType> {
 #[op(
     "linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
     out = "out",
-    tags(reduction),
-    autocast = "fp32"
+    tags(reduction)
 )]
 mod linalg_vector_norm {
     fn kernel(
