@@ -20,8 +20,10 @@ mod conv_compute;
 mod conv_nd;
 mod conv_shape;
 mod convert;
+mod covariance;
 mod create;
 mod ctc;
+mod distance;
 mod dropout;
 mod einsum;
 mod embedding_bag;
@@ -32,7 +34,9 @@ mod flash;
 mod foreach;
 mod gated;
 mod grid;
+mod gradient;
 mod group_norm;
+mod histogram;
 mod image;
 mod index;
 mod join;
@@ -64,6 +68,7 @@ mod pool;
 mod pool_fractional;
 mod power;
 mod products;
+mod quantile;
 mod query;
 mod random;
 mod random_create;
@@ -125,8 +130,10 @@ pub use complex::*;
 pub use conv::*;
 pub use conv_nd::*;
 pub use convert::*;
+pub use covariance::*;
 pub use create::*;
 pub use ctc::*;
+pub use distance::*;
 pub use dropout::*;
 pub use einsum::*;
 pub use embedding_bag::*;
@@ -135,7 +142,9 @@ pub use extreme::*;
 pub use fft::*;
 pub use gated::*;
 pub use grid::*;
+pub use gradient::*;
 pub use group_norm::*;
+pub use histogram::*;
 pub use image::*;
 pub use index::*;
 pub use join::*;
@@ -167,6 +176,7 @@ pub use pool::*;
 pub use pool_fractional::*;
 pub use power::*;
 pub use products::*;
+pub use quantile::*;
 pub use query::*;
 pub use random::*;
 pub use random_create::*;
@@ -229,7 +239,9 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     conv::OPS,
     conv_nd::OPS,
     convert::OPS,
+    covariance::OPS,
     create::OPS,
+    distance::OPS,
     ctc::OPS,
     dropout::OPS,
     einsum::OPS,
@@ -239,11 +251,13 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     fft::OPS,
     flash::OPS,
     gated::OPS,
+    gradient::OPS,
     foreach::OTHERS,
     foreach::PAIRS,
     foreach::UNARY,
     grid::OPS,
     group_norm::OPS,
+    histogram::OPS,
     image::OPS,
     index::OPS,
     join::OPS,
@@ -275,6 +289,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     pool_fractional::OPS,
     power::OPS,
     products::OPS,
+    quantile::OPS,
     query::OPS,
     random::OPS,
     random_create::OPS,
