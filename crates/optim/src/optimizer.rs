@@ -16,6 +16,9 @@ pub trait Update {
     /// Whether the state of the first parameter is that of all.
     const SHARED_STATE: bool = false;
 
+    /// Whether gradients may be sparse.
+    const TAKES_SPARSE: bool = false;
+
     /// Settles hyper-parameters that follow from others.
     fn complete(options: &mut Self::Options) {
         let _ = options;
@@ -98,7 +101,15 @@ impl<O> Group<O> {
         let params = self.params.iter().zip(&mut self.states);
         let item = |(p, state)| Tensor::grad(p).map(|grad| Item { param: Tensor::clone(p), grad, state });
         let items: Vec<Item<'_>> = params.filter_map(item).collect();
-        if items.is_empty() { Ok(()) } else { U::update_all(items, &self.options) }
+        if items.is_empty() {
+            return Ok(());
+        }
+        if !U::TAKES_SPARSE && items.iter().any(|item| item.grad.is_sparse()) {
+            let name = name_of::<U>();
+            let instead = if name.starts_with("Adam") { ", please consider SparseAdam instead" } else { "" };
+            bail!("{name} does not support sparse gradients{instead}");
+        }
+        U::update_all(items, &self.options)
     }
 }
 
@@ -381,11 +392,15 @@ impl<U: Update> ParamGroups for Optimizer<U> {
     }
 }
 
+/// PyTorch's name of an algorithm.
+fn name_of<U: ?Sized>() -> &'static str {
+    std::any::type_name::<U>().rsplit("::").next().unwrap_or_default().trim_end_matches("Update")
+}
+
 impl<U: Update> std::fmt::Display for Optimizer<U> {
     /// As PyTorch prints optimizers, by group.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name =
-            std::any::type_name::<U>().rsplit("::").next().unwrap_or_default().trim_end_matches("Update");
+        let name = name_of::<U>();
         writeln!(f, "{name} (")?;
         for (i, group) in self.groups.iter().enumerate() {
             writeln!(f, "Parameter Group {i}")?;

@@ -11,4 +11,5 @@ mod replay;
 mod sample;
 mod saves;
 mod schemas;
+mod sparse;
 mod variants;

@@ -143,8 +143,7 @@ mod argsort {
 )]
 mod argsort_stable {
     fn kernel(this: &Tensor, stable: bool, dim: i64, descending: bool) -> Result<Tensor> {
-        let _ = stable;
-        Ok(sorted(&this.detach(), dim, descending)?.1)
+        Ok(sort_stable::call(&this.detach(), Some(stable), dim, descending)?.1)
     }
 }
 

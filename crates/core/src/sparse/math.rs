@@ -236,6 +236,11 @@ pub(crate) fn mm(this: &Tensor, mat2: &Tensor) -> Result<Tensor> {
         crate::scalar::type_name(this.dtype()),
         crate::scalar::type_name(mat2.dtype())
     );
+    let dtype = this.dtype();
+    if matches!(dtype, DType::F16 | DType::BF16) {
+        // Sums in single precision, rounded once.
+        return mm(&this.to_dtype(DType::F32)?, &mat2.to_dtype(DType::F32)?)?.to_dtype(dtype);
+    }
     match (this.is_sparse(), mat2.is_sparse()) {
         (true, true) => mm_sparse(this, mat2),
         (true, false) => mm_dense(this, mat2),

@@ -18,6 +18,8 @@ options! {
         norm_type: f64 = 2.0,
         /// Whether gradients are divided by how often a row is looked up (default: no).
         scale_grad_by_freq: bool = false,
+        /// Whether gradients are sparse tensors with the rows that were looked up (default: no).
+        sparse: bool = false,
         /// The element type (default: `float32`).
         dtype: DType = DType::F32,
     }
@@ -97,6 +99,9 @@ impl Embedding {
         if o.scale_grad_by_freq {
             text += ", scale_grad_by_freq=True";
         }
+        if o.sparse {
+            text += ", sparse=True";
+        }
         text
     }
 }
@@ -109,7 +114,8 @@ impl Forward for Embedding {
             self.weight.embedding_renorm_(input, max_norm, o.norm_type)?;
         }
         ops::embedding_with(&self.weight, input, |e| {
-            e.padding_idx(o.padding_idx.unwrap_or(-1)).scale_grad_by_freq(o.scale_grad_by_freq)
+            let padding_idx = o.padding_idx.unwrap_or(-1);
+            e.padding_idx(padding_idx).scale_grad_by_freq(o.scale_grad_by_freq).sparse(o.sparse)
         })
     }
 }

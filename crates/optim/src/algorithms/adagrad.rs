@@ -1,9 +1,9 @@
 //! Adagrad: steps divided by the root of the sum of all squared gradients.
 
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor};
+use cresset_core::{Result, Tensor, ensure};
 
-use super::{decayed, num, real};
+use super::{decayed, like, num, real};
 use crate::hyper::{hyper, not_negative};
 use crate::optimizer::{Optimizer, Update};
 use crate::state::State;
@@ -40,6 +40,19 @@ pub type Adagrad = Optimizer<AdagradUpdate>;
 /// The update of [`Adagrad`].
 pub struct AdagradUpdate;
 
+/// The update of the rows that a sparse gradient has.
+fn update_rows(param: &Tensor, grad: &Tensor, state: &State, h: &AdagradOptions, rate: f64) -> Result<()> {
+    ensure!(h.weight_decay == 0.0, "weight_decay option is not compatible with sparse gradients");
+    let grad = if h.maximize { grad.neg()? } else { grad.clone() }.coalesce()?;
+    let (values, sum) = (grad._values()?, state.tensor("sum")?);
+    if values.numel() == 0 {
+        return Ok(());
+    }
+    sum.add_(&like(&grad, &values.pow_scalar(2)?)?)?;
+    let root = sum.sparse_mask(&grad)?._values()?.sqrt()?.add_(&num(h.eps)?)?;
+    param.add_with_(&like(&grad, &values.div(&root)?)?, |o| o.alpha(-rate)).map(|_| ())
+}
+
 impl Update for AdagradUpdate {
     type Options = AdagradOptions;
 
@@ -49,8 +62,13 @@ impl Update for AdagradUpdate {
         real(&sum)?.add_(&num(h.initial_accumulator_value)?).map(|_| ())
     }
 
+    const TAKES_SPARSE: bool = true;
+
     fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &AdagradOptions) -> Result<()> {
         let step = state.next_step()?;
+        if grad.is_sparse() {
+            return update_rows(param, grad, state, h, h.lr / (1.0 + (step - 1.0) * h.lr_decay));
+        }
         let grad = real(&decayed(param, grad, h.weight_decay, h.maximize)?)?;
         let rate = h.lr / (1.0 + (step - 1.0) * h.lr_decay);
         let sum = real(state.tensor("sum")?)?;

@@ -47,6 +47,7 @@ impl Update for LBFGSUpdate {
     type Options = LBFGSOptions;
 
     const SHARED_STATE: bool = true;
+    const TAKES_SPARSE: bool = true;
 
     fn complete(options: &mut LBFGSOptions) {
         options.max_eval.get_or_insert(options.max_iter * 5 / 4);

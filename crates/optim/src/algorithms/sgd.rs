@@ -3,7 +3,7 @@
 use cresset_core::value::Value;
 use cresset_core::{Result, Tensor, ensure, ops};
 
-use super::{as_real, by_precision};
+use super::{as_real, by_precision, decayed, num};
 use crate::hyper::{hyper, not_negative};
 use crate::optimizer::{Item, Optimizer, Update};
 use crate::state::State;
@@ -51,9 +51,28 @@ impl Update for SGDUpdate {
         step(vec![Item { param: param.clone(), grad: grad.clone(), state }], h)
     }
 
+    const TAKES_SPARSE: bool = true;
+
     fn update_all(items: Vec<Item<'_>>, h: &SGDOptions) -> Result<()> {
-        by_precision(items).into_iter().try_for_each(|items| step(items, h))
+        let (sparse, strided): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.grad.is_sparse());
+        sparse.into_iter().try_for_each(|item| step_sparse(item, h))?;
+        by_precision(strided).into_iter().try_for_each(|items| step(items, h))
     }
+}
+
+/// A step on the rows that a sparse gradient has; its velocity is sparse too.
+fn step_sparse(item: Item<'_>, h: &SGDOptions) -> Result<()> {
+    let Item { param, grad, state } = item;
+    let mut grad = decayed(&param, &grad, h.weight_decay, h.maximize)?;
+    if h.momentum != 0.0 {
+        let velocity = match state.tensor("momentum_buffer") {
+            Ok(v) => v.mul(&num(h.momentum)?)?.add_with(&grad, |o| o.alpha(1.0 - h.dampening))?,
+            Err(_) => grad.clone_tensor()?,
+        };
+        state.insert("momentum_buffer", &velocity);
+        grad = if h.nesterov { grad.add_with(&velocity, |o| o.alpha(h.momentum))? } else { velocity };
+    }
+    param.add_with_(&grad, |o| o.alpha(-h.lr)).map(|_| ())
 }
 
 /// One pass over all parameters; the velocity of those that have none starts as the gradient.

@@ -1,9 +1,9 @@
 //! SparseAdam: Adam on the rows of a table that have gradients.
 
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor, bail, ensure, ops};
+use cresset_core::{Result, Tensor, bail, ensure};
 
-use super::num;
+use super::{like, num};
 use crate::hyper::{Betas, betas, hyper, python_float};
 use crate::optimizer::{Optimizer, Update};
 use crate::state::State;
@@ -37,6 +37,8 @@ pub struct SparseAdamUpdate;
 
 impl Update for SparseAdamUpdate {
     type Options = SparseAdamOptions;
+
+    const TAKES_SPARSE: bool = true;
 
     fn prepare(param: &Tensor, _: &mut State, _: &SparseAdamOptions) -> Result<()> {
         ensure!(!param.is_sparse(), Value, "SparseAdam requires dense parameter tensors");
@@ -75,9 +77,4 @@ fn moved(average: &Tensor, grad: &Tensor, values: &Tensor, part: f64) -> Result<
     let change = values.sub(&old)?.mul_(&num(part)?)?;
     average.add_(&like(grad, &change)?)?;
     change.add_(&old)
-}
-
-/// A sparse tensor with the coordinates of `grad` and other values.
-fn like(grad: &Tensor, values: &Tensor) -> Result<Tensor> {
-    ops::sparse_coo_tensor_indices_size(&grad._indices()?, values, grad.sizes())
 }

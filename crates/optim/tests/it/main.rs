@@ -1,9 +1,12 @@
 //! Optimizers as a user sees them; PyTorch's numbers are replayed by the parity runner.
 
 use cresset_core::value::Value;
-use cresset_core::{ErrorKind, Result, Tensor};
+use cresset_core::{ErrorKind, Result, Tensor, ops};
 use cresset_optim::lr_scheduler::{ConstantLR, ExponentialLR, SequentialLR, StepLR};
-use cresset_optim::{Adam, AdamW, ParamGroups, SGD};
+use cresset_optim::{
+    AdagradUpdate, Adam, AdamW, AdamWUpdate, LBFGS, Optimizer, OptimizerState, ParamGroups, SGD, SGDUpdate,
+    SparseAdamUpdate, Update,
+};
 
 fn leaf(values: Vec<f32>) -> Result<Tensor> {
     let n = values.len() as i64;
@@ -177,5 +180,71 @@ fn schedules_follow_each_other() -> Result<()> {
         rates.push(both.last_lr()[0]);
     }
     assert_eq!(rates, [0.5, 0.5, 1.0, 0.5]);
+    Ok(())
+}
+
+#[test]
+fn sparse_gradients_change_their_rows_only() -> Result<()> {
+    fn rows<U: Update>(options: impl FnOnce(U::Options) -> U::Options) -> Result<Vec<f32>> {
+        let p = ops::ones([4, 2])?.requires_grad_(true)?;
+        let mut optimizer = Optimizer::<U>::with([p.clone()], 0.1, options)?;
+        let indices = Tensor::from_slice(&[1_i64, 3, 1], [1, 3])?;
+        let values = Tensor::from_slice(&[1_f32, 2.0, 3.0, 4.0, 5.0, 6.0], [3, 2])?;
+        for _ in 0..2 {
+            p.set_grad(Some(ops::sparse_coo_tensor_indices_size(&indices, &values, [4, 2])?))?;
+            optimizer.step()?;
+        }
+        let all = p.to_vec::<f32>()?;
+        assert_eq!([&all[..2], &all[4..6]].concat(), [1.0; 4]);
+        Ok([&all[2..4], &all[6..]].concat())
+    }
+    let near = |got: Vec<f32>, want: [f32; 4]| {
+        assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?}");
+    };
+    near(rows::<SGDUpdate>(|o| o)?, [-0.2, -0.6, 0.4, 0.2]);
+    near(rows::<SGDUpdate>(|o| o.momentum(0.9))?, [-0.74, -1.32, 0.13, -0.16]);
+    near(rows::<AdagradUpdate>(|o| o)?, [0.829289, 0.829289, 0.829289, 0.829289]);
+    near(rows::<SparseAdamUpdate>(|o| o)?, [0.8, 0.8, 0.8, 0.8]);
+    let error = rows::<AdamWUpdate>(|o| o).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "AdamW does not support sparse gradients, please consider SparseAdam instead"
+    );
+    Ok(())
+}
+
+#[test]
+fn lbfgs_minimises_and_goes_on_from_its_state() -> Result<()> {
+    let run = |p: &Tensor, optimizer: &mut LBFGS| {
+        optimizer.step_with(|| {
+            p.set_grad(None)?;
+            let loss = p.sub_scalar(3)?.square()?.mul(p)?.sum()?;
+            let loss = loss.add(&p.square()?.square()?.sum()?)?;
+            loss.backward()?;
+            Ok(loss)
+        })
+    };
+    let make = |p: &Tensor| {
+        LBFGS::with([p.clone()], 1.0, |o| o.max_iter(2).line_search_fn(Some("strong_wolfe".into())))
+    };
+    let p = leaf(vec![2.0, 0.5])?;
+    let mut first = make(&p)?;
+    run(&p, &mut first)?;
+    let q = leaf(p.to_vec()?)?;
+    let mut second = make(&q)?;
+    let file = cresset_io::PyValue::try_from(&first.state_dict())?;
+    second.load_state_dict(&OptimizerState::try_from(&file)?)?;
+    for _ in 0..3 {
+        assert_eq!(run(&p, &mut first)?.item()?.to_f64(), run(&q, &mut second)?.item()?.to_f64());
+    }
+    assert_eq!(p.to_vec::<f32>()?, q.to_vec::<f32>()?);
+    let groups = second.add_param_group([leaf(vec![1.0])?], |o| o);
+    groups?;
+    assert!(
+        run(&q, &mut second)
+            .unwrap_err()
+            .message()
+            .starts_with("LBFGS doesn't support per-parameter options")
+    );
     Ok(())
 }
