@@ -8,10 +8,12 @@ use cresset_nn as nn;
 use cresset_nn::{Forward, Layer, Module};
 
 use super::describe::{Arguments, Description};
+use super::inputs::Inputs;
+use super::sequence;
 use crate::kit::{Pack, Reason};
 
-/// The call of a module on a list of inputs.
-pub type Call = Box<dyn Fn(&[Tensor]) -> Computed<Vec<Tensor>>>;
+/// The call of a module on its inputs.
+pub type Call = Box<dyn Fn(&Inputs) -> Computed<Vec<Tensor>>>;
 
 /// A module with its call.
 pub struct Subject {
@@ -216,6 +218,9 @@ pub fn build(description: &Description, pack: &Pack) -> Result<Subject, Reason> 
     if let Some(with_indices) = with_indices(description, pack)? {
         return Ok(with_indices);
     }
+    if let Some(subject) = sequence::build(description, pack)? {
+        return Ok(subject);
+    }
     if description.name() == "Sequential" {
         let mut layers = nn::Sequential::new();
         for part in description.parts()? {
@@ -234,19 +239,30 @@ pub fn build(description: &Description, pack: &Pack) -> Result<Subject, Reason> 
 
 fn unary(layer: Arc<dyn Layer>, inplace: bool) -> Subject {
     let module: Arc<dyn Module> = Arc::new(layer.clone());
-    Subject { module, forward: Box::new(move |inputs| Ok(vec![layer.forward(&inputs[0])?])), inplace }
+    Subject { module, forward: Box::new(move |inputs| Ok(vec![layer.forward(&inputs.all()[0])?])), inplace }
 }
 
-fn multiple<M: Module + Debug + 'static>(
+impl Subject {
+    /// A module whose call looks at the names of its inputs.
+    pub fn named<M: Module + 'static>(
+        module: M,
+        forward: impl Fn(&M, &Inputs) -> Computed<Vec<Tensor>> + 'static,
+    ) -> Subject {
+        let module = Arc::new(module);
+        Subject {
+            module: module.clone(),
+            forward: Box::new(move |inputs| forward(&module, inputs)),
+            inplace: false,
+        }
+    }
+}
+
+/// A module that takes its inputs in their order.
+pub fn multiple<M: Module + Debug + 'static>(
     module: M,
     forward: impl Fn(&M, &[Tensor]) -> Computed<Vec<Tensor>> + 'static,
 ) -> Subject {
-    let module = Arc::new(module);
-    Subject {
-        module: module.clone(),
-        forward: Box::new(move |inputs| forward(&module, inputs)),
-        inplace: false,
-    }
+    Subject::named(module, move |module, inputs| forward(module, &inputs.all()))
 }
 
 /// Pooling layers that also return positions.

@@ -43,6 +43,20 @@ impl Description {
         self.args.iter().map(part).collect()
     }
 
+    /// The positional argument that is a module.
+    pub fn part(&self, i: usize) -> Option<Description> {
+        let json = self.args.get(i).filter(|json| json.get("module").is_some())?;
+        serde_json::from_value(json.clone()).ok()
+    }
+
+    /// The positional argument that is an integer.
+    pub fn number(&self, i: usize) -> Option<i64> {
+        match V::from(self.args.get(i)?.clone()) {
+            V::Int(n) => Some(n),
+            _ => None,
+        }
+    }
+
     /// The arguments by name; `names` are those of the positional ones.
     pub fn arguments<'a>(&self, names: &[&str], pack: &'a Pack) -> Result<Arguments<'a>, Reason> {
         let mut values = BTreeMap::new();
@@ -161,6 +175,14 @@ impl Arguments<'_> {
     pub fn word(&self, name: &str, default: &str) -> String {
         match self.get(name) {
             Some(V::Str(s)) => s.clone(),
+            _ => default.into(),
+        }
+    }
+
+    /// A function by its name.
+    pub fn function(&self, name: &str, default: &str) -> String {
+        match self.get(name) {
+            Some(V::Function(f) | V::Str(f)) => f.clone(),
             _ => default.into(),
         }
     }

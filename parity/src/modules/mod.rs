@@ -2,6 +2,8 @@
 
 mod build;
 mod describe;
+mod inputs;
+mod sequence;
 
 use cresset_core::random::manual_seed;
 use cresset_core::{Tensor, autograd};
@@ -18,6 +20,7 @@ use crate::report::{FileReport, Outcome, guarded};
 use crate::value::V;
 use build::{Subject, build};
 use describe::Description;
+use inputs::Inputs;
 
 #[derive(Debug, Deserialize)]
 struct Case {
@@ -72,7 +75,8 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     let mut report = FileReport::default();
     for case in &cases {
         let name = case.init.name().to_string();
-        let known = case.init.names().iter().all(|name| build::KNOWN.contains(name));
+        let can = |name: &&str| build::KNOWN.contains(name) || sequence::KNOWN.contains(name);
+        let known = case.init.names().iter().all(can);
         let outcome = if known {
             guarded(|| with_seed(Some(case.init_seed), || replay(case, &pack)))
         } else {
@@ -128,27 +132,22 @@ type Named = Vec<(String, Tensor)>;
 
 /// Calls the module on inputs that require gradients where the case wants them.
 fn forward(case: &Case, subject: &Subject, pack: &Pack) -> Result<(Named, Vec<Tensor>), Reason> {
-    let mut inputs = Vec::new();
-    for (i, v) in case.forward.args.iter().enumerate() {
-        inputs.push((format!("args.{i}"), stored(v, pack)?));
-    }
-    for (name, v) in &case.forward.kwargs {
-        inputs.push((format!("kwargs.{name}"), stored(v, pack)?));
-    }
+    let mut inputs = Inputs::read(&case.forward.args, &case.forward.kwargs, pack)?;
     for (path, _) in case.grad.iter().flat_map(|g| &g.inputs) {
-        let (_, t) = inputs.iter().find(|(p, _)| p == path).ok_or_else(|| format!("no input {path}"))?;
+        let found = inputs.tensors.iter().find(|(p, _)| p == path);
+        let (_, t) = found.ok_or_else(|| format!("no input {path}"))?;
         t.set_requires_grad(true).map_err(text)?;
     }
     if let Some(seed) = case.seed {
         manual_seed(seed);
     }
     // A module that overwrites its input is given one that may be overwritten.
-    let handed = |(_, t): &(String, Tensor)| {
-        if t.requires_grad() && subject.inplace { t.clone_tensor() } else { Ok(t.clone()) }
-    };
-    let args: Vec<Tensor> = inputs.iter().map(handed).collect::<Result<_, _>>().map_err(text)?;
-    let outputs = (subject.forward)(&args).map_err(text)?;
-    Ok((inputs, outputs))
+    let given = inputs.tensors.clone();
+    for (_, t) in inputs.tensors.iter_mut().filter(|(_, t)| subject.inplace && t.requires_grad()) {
+        *t = t.clone_tensor().map_err(text)?;
+    }
+    let outputs = (subject.forward)(&inputs).map_err(text)?;
+    Ok((given, outputs))
 }
 
 fn check_outputs(outputs: &[Tensor], want: &[V], tolerance: Tolerance, pack: &Pack) -> Result<(), Reason> {

@@ -216,7 +216,6 @@ pub use vector_norm::*;
 pub use view_grad::*;
 pub use views::*;
 pub use views_inplace::*;
-pub use weight_norm::*;
 pub use window::*;
 
 use crate::op::OpDef;

@@ -2,34 +2,17 @@
 
 use cresset_macros::op;
 
-use super::sum_dim;
-use super::vector_norm::{norm, norm_dim};
+use super::{norm_except_dim, sum_dim};
 use crate::layout::wrap_dim;
 use crate::op::{Grad, Grads, OpDef};
-use crate::{DType, Result, Scalar, Tensor, op_list};
+use crate::{DType, Result, Tensor, op_list};
 
 pub(crate) static OPS: &[&OpDef] =
-    op_list![norm_except_dim, _weight_norm, _weight_norm_interface, _weight_norm_interface_backward];
+    op_list![_weight_norm, _weight_norm_interface, _weight_norm_interface_backward];
 
 /// All dimensions but `dim`.
 fn others(t: &Tensor, dim: usize) -> Vec<i64> {
     (0..t.dim()).filter(|d| *d != dim).map(|d| d as i64).collect()
-}
-
-/// The norm of order `pow` over all dimensions but `dim`, which are kept with size 1; over all of them, without, if `dim` is -1.
-#[op("norm_except_dim(Tensor v, int pow=2, int dim=0) -> Tensor", composite, no_method)]
-mod norm_except_dim {
-    fn kernel(v: &Tensor, pow: i64, dim: i64) -> Result<Tensor> {
-        let p = Scalar::Int(pow);
-        if dim == -1 {
-            return norm::call(v, p);
-        }
-        let dim = wrap_dim(dim, v.dim())?;
-        if v.dim() < 2 {
-            return v.abs();
-        }
-        norm_dim::call(v, Some(p), &others(v, dim), true)
-    }
 }
 
 /// `v g / |v|`, the norm being over all dimensions but `dim`.

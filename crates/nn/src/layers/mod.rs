@@ -1,21 +1,28 @@
 //! Layers, one family per file.
 
 mod activation;
+mod attention;
 mod batch_norm;
 mod conv;
 mod conv_transpose;
 mod dropout;
 mod embedding;
+mod embedding_bag;
 mod instance_norm;
 mod linear;
 mod normalization;
 mod padding;
 mod pool;
 mod pool_adaptive;
+mod rnn;
+mod rnn_cell;
 mod shape;
 mod softmax;
+mod transformer;
+mod transformer_layers;
 
 pub use activation::*;
+pub use attention::{AttentionOptions, MultiheadAttention, MultiheadAttentionOptions, OutputProjection};
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions};
 pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvOptions, Padding};
 pub use conv_transpose::{
@@ -23,6 +30,7 @@ pub use conv_transpose::{
 };
 pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout};
 pub use embedding::{Embedding, EmbeddingOptions};
+pub use embedding_bag::{BagMode, EmbeddingBag, EmbeddingBagOptions};
 pub use instance_norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, InstanceNormOptions};
 pub use linear::{Bilinear, Identity, Linear, LinearOptions};
 pub use normalization::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RMSNorm, RMSNormOptions};
@@ -35,8 +43,17 @@ pub use pool_adaptive::{
     AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
     AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, OutputSize,
 };
+pub use rnn::{GRU, LSTM, RNN, RNNOptions, Recurrent};
+pub use rnn_cell::{GRUCell, LSTMCell, RNNCell, RNNCellOptions};
 pub use shape::{Flatten, Unflatten};
 pub use softmax::{LogSoftmax, Softmax, Softmax2d, Softmin};
+pub use transformer::{
+    Transformer, TransformerDecoder, TransformerEncoder, TransformerMasks, TransformerOptions,
+};
+pub use transformer_layers::{
+    Activation, DecoderMasks, EncoderMasks, TransformerDecoderLayer, TransformerEncoderLayer,
+    TransformerLayerOptions,
+};
 
 use cresset_core::{DType, Device, Result, Tensor, bail};
 

@@ -4,6 +4,17 @@ use cresset_core::{Result, Tensor, ensure, ops};
 
 use crate::options::options;
 
+pub use super::distance::{
+    cosine_embedding_loss, cosine_embedding_loss_with, hinge_embedding_loss, hinge_embedding_loss_with,
+    triplet_margin_loss, triplet_margin_loss_with, triplet_margin_with_distance_loss_with,
+};
+pub use super::likelihood::{
+    gaussian_nll_loss, gaussian_nll_loss_with, multi_margin_loss, multi_margin_loss_with,
+    multilabel_margin_loss, multilabel_soft_margin_loss, multilabel_soft_margin_loss_with, poisson_nll_loss,
+    poisson_nll_loss_with,
+};
+pub use super::sequence::{ctc_loss, ctc_loss_with};
+
 /// What becomes of the losses of the elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
@@ -26,7 +37,7 @@ impl Reduction {
         }
     }
 
-    fn apply(self, losses: &Tensor) -> Result<Tensor> {
+    pub(crate) fn apply(self, losses: &Tensor) -> Result<Tensor> {
         match self {
             Reduction::None => Ok(losses.clone()),
             Reduction::Mean => losses.mean(),

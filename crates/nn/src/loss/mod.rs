@@ -2,11 +2,24 @@
 
 #![allow(clippy::upper_case_acronyms)] // PyTorch's names.
 
+mod distance;
 pub mod functional;
+mod likelihood;
 mod modules;
+mod sequence;
 
+pub use distance::{
+    CosineEmbeddingLoss, CosineEmbeddingOptions, Distance, HingeEmbeddingLoss, HingeEmbeddingOptions,
+    PairwiseDistance, PairwiseDistanceOptions, TripletDistanceOptions, TripletMarginLoss,
+    TripletMarginOptions, TripletMarginWithDistanceLoss,
+};
 pub use functional::{
     BCEOptions, BCEWithLogitsOptions, CrossEntropyOptions, HuberOptions, KLDivOptions, NLLOptions, Reduction,
     SmoothL1Options,
 };
+pub use likelihood::{
+    GaussianNLLLoss, GaussianNLLOptions, MultiLabelMarginLoss, MultiLabelSoftMarginLoss,
+    MultiLabelSoftMarginOptions, MultiMarginLoss, MultiMarginOptions, PoissonNLLLoss, PoissonNLLOptions,
+};
 pub use modules::*;
+pub use sequence::{CTCLoss, CTCOptions, LinearCrossEntropyLoss, LinearCrossEntropyOptions};

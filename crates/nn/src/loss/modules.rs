@@ -5,6 +5,47 @@ use cresset_core::{Result, Tensor};
 use super::functional::{self as f, Reduction};
 use crate::module::{Buffer, Module};
 
+/// A loss whose settings are the options of the function of the same name, and that function with the default ones.
+macro_rules! loss_module {
+    ($(#[$doc:meta])* $name:ident($options:ident) = $plain:ident, $function:ident($($input:ident),*)) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Module)]
+        pub struct $name {
+            #[module(skip)]
+            options: $options,
+        }
+
+        impl $name {
+            /// With PyTorch's defaults.
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            /// With optional settings.
+            pub fn with(options: impl FnOnce($options) -> $options) -> Self {
+                $name { options: options($options::default()) }
+            }
+
+            /// The loss.
+            ///
+            /// # Errors
+            /// As the function of the same name.
+            pub fn forward(&self, $($input: &Tensor),*) -> Result<Tensor> {
+                $function($($input,)* |_| self.options.clone())
+            }
+        }
+
+        #[doc = concat!("[`", stringify!($function), "`] with PyTorch's defaults.")]
+        ///
+        /// # Errors
+        /// As there.
+        pub fn $plain($($input: &Tensor),*) -> Result<Tensor> {
+            $function($($input,)* |o| o)
+        }
+    };
+}
+pub(super) use loss_module;
+
 /// Losses of an input and a target; the settings are those of the function of the same name.
 macro_rules! losses {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty = $default:expr),* $(,)? }

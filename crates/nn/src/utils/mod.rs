@@ -6,6 +6,7 @@ mod fusion;
 mod parametrizations;
 mod parametrize;
 pub mod prune;
+pub mod rnn;
 mod swa;
 mod vector;
 
