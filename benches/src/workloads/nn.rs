@@ -1,8 +1,10 @@
 //! `nn/*` and `optim/*`: layers, attention and an optimizer.
 
 use cresset_core::random::manual_seed;
-use cresset_core::{no_grad, ops};
-use cresset_nn::{BatchNorm2d, Embedding, Forward, LayerNorm, MaxPool2d, Parameter, ReLU, sequential};
+use cresset_core::{bail, no_grad, ops};
+use cresset_nn::{
+    BatchNorm2d, Embedding, Forward, GRU, LSTM, LayerNorm, MaxPool2d, Module, Parameter, ReLU, sequential,
+};
 use cresset_optim::AdamW;
 
 use super::op::jumping_indices;
@@ -10,7 +12,7 @@ use super::{gradient, seeded};
 use crate::measure::Workload;
 
 pub fn workloads() -> Vec<Workload> {
-    vec![layer_norm(), embedding(), pool_norm_relu(), attention(), adamw()]
+    vec![layer_norm(), embedding(), pool_norm_relu(), lstm(), gru(), attention(), adamw()]
 }
 
 fn layer_norm() -> Workload {
@@ -46,6 +48,35 @@ fn pool_norm_relu() -> Workload {
             x.set_grad(None)?;
             model.forward(&x)?.square()?.sum()?.backward()?;
             gradient(&x)
+        })
+    })
+}
+
+fn lstm() -> Workload {
+    Workload::new("nn/lstm-64x32x256-train", || {
+        manual_seed(0);
+        let layer = LSTM::with(256, 256, |o| o.num_layers(2).batch_first(true))?;
+        let x = seeded(&[32, 64, 256], 0)?;
+        Ok(move || {
+            layer.zero_grad();
+            let (y, _) = layer.forward(&x, None)?;
+            y.square()?.sum()?.backward()?;
+            match layer.get("weight_ih_l0") {
+                Some(weight) => gradient(weight),
+                None => bail!("an LSTM has weights"),
+            }
+        })
+    })
+}
+
+fn gru() -> Workload {
+    Workload::new("nn/gru-64x32x256-infer", || {
+        manual_seed(0);
+        let layer = GRU::with(256, 256, |o| o.batch_first(true))?;
+        let x = seeded(&[32, 64, 256], 0)?;
+        Ok(move || {
+            let _guard = no_grad();
+            layer.forward(&x, None).map(|(y, _)| y)
         })
     })
 }

@@ -224,7 +224,7 @@ mod _embedding_bag {
         let both = [indices.dtype(), offsets.dtype()];
         let index_type = if both.contains(&DType::I64) { DType::I64 } else { DType::I32 };
         // PyTorch's fast path for sums leaves this to backward.
-        let fast = mode == SUM && padding_idx < 0 && weight.strides()[1] == 1;
+        let fast = mode == SUM && padding_idx < 0 && weight.dtype() != DType::F64 && weight.strides()[1] == 1;
         let members = if fast { Vec::new() } else { bag_of_each(&bags, rows.len()) };
         let index = |list: Vec<i64>| {
             let n = list.len() as i64;

@@ -6,7 +6,7 @@ use cresset::nn::{Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential};
 use cresset::optim::{Adam, AdamW, Optimizer, SGD, Update};
 use cresset::prelude::*;
 
-use crate::examples::gpt;
+use crate::examples::{char_lstm, gpt};
 use crate::{alone, repository};
 
 const STEPS: usize = 100;
@@ -82,6 +82,15 @@ fn lenet_learns_as_in_pytorch() {
         .push(linear(84, 10));
     let mut optimizer = Adam::new(model.parameters(), 1e-3).unwrap();
     follows("lenet", &model, &mut optimizer, digits(16), |x, y| cross_entropy(x, y));
+}
+
+#[test]
+fn an_lstm_learns_as_in_pytorch() {
+    let _alone = alone();
+    manual_seed(3);
+    let model = char_lstm::CharLstm::new(32, 64, 2).unwrap();
+    let mut optimizer = Adam::new(model.parameters(), 2e-3).unwrap();
+    follows("lstm", &model, &mut optimizer, text(8, 32), gpt::next_letter_loss);
 }
 
 #[test]

@@ -4,6 +4,8 @@ use cresset::prelude::*;
 
 use crate::{alone, folder};
 
+#[path = "../../../../examples/char_lstm.rs"]
+pub mod char_lstm;
 #[path = "../../../../examples/checkpointing.rs"]
 mod checkpointing;
 #[path = "../../../../examples/early_stopping.rs"]
@@ -45,6 +47,17 @@ fn a_gpt_learns_letters_and_writes() {
     manual_seed(0);
     let model = gpt::Gpt::new(16, 16, 2, 1).unwrap();
     let losses = gpt::train(&model, 60, 8).unwrap();
+    assert!(losses[59] < losses[0] - 0.5, "{losses:?}");
+    let text = model.write("ROMEO:", 20).unwrap();
+    assert!(text.starts_with("ROMEO:") && text.len() == 26);
+}
+
+#[test]
+fn a_recurrent_network_learns_letters_and_writes() {
+    let _alone = alone();
+    manual_seed(0);
+    let model = char_lstm::CharLstm::new(16, 32, 1).unwrap();
+    let losses = char_lstm::train(&model, 60, 8, 16).unwrap();
     assert!(losses[59] < losses[0] - 0.5, "{losses:?}");
     let text = model.write("ROMEO:", 20).unwrap();
     assert!(text.starts_with("ROMEO:") && text.len() == 26);

@@ -22,7 +22,7 @@ options! {
 /// Negative log likelihood of `target` under normal distributions of mean `input` and variance `var`.
 ///
 /// # Shapes
-/// `var` as `input`, or without its last dimension, or with that of size 1.
+/// `var` as `input`, or without its last dimension, or with one dimension of size 1.
 /// # Errors
 /// `Value` when `var` has another shape or a negative element.
 pub fn gaussian_nll_loss_with(
@@ -37,7 +37,8 @@ pub fn gaussian_nll_loss_with(
     let var = if v != x && v[..] == *head {
         var.unsqueeze(-1)?
     } else {
-        let shared = v.len() == x.len() && v.last() == Some(&1) && v[..v.len() - 1] == *head;
+        let others: i64 = x.iter().zip(&v).filter(|(x, v)| x != v).map(|(_, v)| *v).sum();
+        let shared = v.len() == x.len() && others == 1;
         ensure!(v == x || shared, Value, "var is of incorrect size");
         var.clone()
     };
