@@ -231,7 +231,7 @@ mod _embedding_bag {
             cast(Tensor::from_vec(list, [n])?, index_type)
         };
         let sizes = index(sizes)?;
-        let largest = largest.map_or_else(|| Ok(sizes.contiguous_copy()?), |t| cast(t, index_type))?;
+        let largest = largest.map_or_else(|| sizes.contiguous_copy(), |t| cast(t, index_type))?;
         Ok((output, index(members)?, sizes, largest))
     }
     fn grad_weight(

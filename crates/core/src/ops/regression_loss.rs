@@ -237,8 +237,7 @@ fn inside(x: &Tensor, y: &Tensor, limit: f64) -> Result<Tensor> {
 )]
 mod huber_loss {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64, delta: f64) -> Result<Tensor> {
-        // Written so that NaN is refused, too.
-        if !(delta > 0.0) {
+        if delta <= 0.0 || delta.is_nan() {
             bail!("huber_loss does not support non-positive values for delta.");
         }
         let (common, dtype) = (result_type(&[this, target]), this.dtype());

@@ -54,7 +54,7 @@ crate::multiversion! {
     /// Turns a block of scores (rows of `nr` queries) into weights, relative to the largest score so far.
     fn weigh<T: Real>(scores: &mut [T], nr: usize, max: &mut [T], sum: &mut [T], decay: &mut [T]) {
         let mut run = Running { max, sum, decay };
-        let group = if nr % 16 == 0 { 16 } else if nr % 8 == 0 { 8 } else { 4 };
+        let group = [16, 8].into_iter().find(|n| nr.is_multiple_of(*n)).unwrap_or(4);
         for at in (0..nr).step_by(group) {
             match group {
                 16 => weigh_columns::<T, 16>(scores, nr, at, &mut run),
@@ -139,8 +139,8 @@ impl<T: Real> Attention<T> {
                         if sum[i] == <T as math::Real>::ZERO { <T as math::Real>::ONE } else { sum[i] }
                     };
                     store_columns(sums, nr, &out, panel, width, |i| <T as math::Real>::ONE / divisor(i));
-                    for i in 0..panel.count {
-                        let base = if max[i] == -T::INFINITY { <T as math::Real>::ZERO } else { max[i] };
+                    for (i, max) in max.iter().enumerate().take(panel.count) {
+                        let base = if *max == -T::INFINITY { <T as math::Real>::ZERO } else { *max };
                         *logsumexp.at([panel.batch, panel.head, start + i, 0]) = base + divisor(i).ln();
                     }
                 }

@@ -10,9 +10,11 @@ use super::{Dropout, LayerNorm, Linear, MultiheadAttention};
 use crate::module::{Forward, Module};
 use crate::options::options;
 
+type Function = dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync;
+
 /// The function between the two linear layers.
 #[derive(Clone)]
-pub struct Activation(Arc<dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync>);
+pub struct Activation(Arc<Function>);
 
 impl Activation {
     /// Any function.

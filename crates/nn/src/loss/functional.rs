@@ -123,22 +123,40 @@ pub fn nll_loss_with(
     })
 }
 
+options! {
+    /// Optional settings of losses that have no others.
+    LossOptions {
+        /// What becomes of the losses of the elements (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+    }
+}
+
 /// Squared differences.
 ///
 /// # Errors
 /// `Runtime` when the shapes do not broadcast.
-pub fn mse_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+pub fn mse_loss_with(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(LossOptions) -> LossOptions,
+) -> Result<Tensor> {
     let (input, target) = together(input, target)?;
-    ops::mse_loss_with(&input, &target, |o| o.reduction(reduction.code()))
+    let o = options(LossOptions::default());
+    ops::mse_loss_with(&input, &target, |f| f.reduction(o.reduction.code()))
 }
 
 /// Absolute differences.
 ///
 /// # Errors
 /// `Runtime` when the shapes do not broadcast.
-pub fn l1_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
+pub fn l1_loss_with(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(LossOptions) -> LossOptions,
+) -> Result<Tensor> {
     let (input, target) = together(input, target)?;
-    ops::l1_loss_with(&input, &target, |o| o.reduction(reduction.code()))
+    let o = options(LossOptions::default());
+    ops::l1_loss_with(&input, &target, |f| f.reduction(o.reduction.code()))
 }
 
 fn together(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -150,7 +168,7 @@ fn together(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
 }
 
 options! {
-    /// Optional settings of [`smooth_l1_loss`].
+    /// Optional settings of [`smooth_l1_loss_with`].
     SmoothL1Options {
         /// What becomes of the losses of the elements (default: their mean).
         reduction: Reduction = Reduction::Mean,
@@ -163,21 +181,21 @@ options! {
 ///
 /// # Errors
 /// `Runtime` when the shapes do not broadcast or `beta` is negative.
-pub fn smooth_l1_loss(
+pub fn smooth_l1_loss_with(
     input: &Tensor,
     target: &Tensor,
     options: impl FnOnce(SmoothL1Options) -> SmoothL1Options,
 ) -> Result<Tensor> {
     let o = options(SmoothL1Options::default());
     if o.beta == 0.0 {
-        return l1_loss(input, target, o.reduction);
+        return l1_loss_with(input, target, |l| l.reduction(o.reduction));
     }
     let (input, target) = together(input, target)?;
     ops::smooth_l1_loss_with(&input, &target, |f| f.reduction(o.reduction.code()).beta(o.beta))
 }
 
 options! {
-    /// Optional settings of [`huber_loss`].
+    /// Optional settings of [`huber_loss_with`].
     HuberOptions {
         /// What becomes of the losses of the elements (default: their mean).
         reduction: Reduction = Reduction::Mean,
@@ -190,7 +208,7 @@ options! {
 ///
 /// # Errors
 /// `Runtime` when the shapes do not broadcast or `delta` is not positive.
-pub fn huber_loss(
+pub fn huber_loss_with(
     input: &Tensor,
     target: &Tensor,
     options: impl FnOnce(HuberOptions) -> HuberOptions,
@@ -201,7 +219,7 @@ pub fn huber_loss(
 }
 
 options! {
-    /// Optional settings of [`binary_cross_entropy`].
+    /// Optional settings of [`binary_cross_entropy_with`].
     BCEOptions {
         /// A factor per element (default: none).
         weight: Option<Tensor> = None,
@@ -214,7 +232,7 @@ options! {
 ///
 /// # Errors
 /// `Value` unless both have the same shape, `Runtime` for an input outside of 0 to 1.
-pub fn binary_cross_entropy(
+pub fn binary_cross_entropy_with(
     input: &Tensor,
     target: &Tensor,
     options: impl FnOnce(BCEOptions) -> BCEOptions,
@@ -236,7 +254,7 @@ pub fn binary_cross_entropy(
 }
 
 options! {
-    /// Optional settings of [`binary_cross_entropy_with_logits`].
+    /// Optional settings of [`binary_cross_entropy_with_logits_with`].
     BCEWithLogitsOptions {
         /// A factor per element (default: none).
         weight: Option<Tensor> = None,
@@ -251,7 +269,7 @@ options! {
 ///
 /// # Errors
 /// `Value` unless both have the same shape.
-pub fn binary_cross_entropy_with_logits(
+pub fn binary_cross_entropy_with_logits_with(
     input: &Tensor,
     target: &Tensor,
     options: impl FnOnce(BCEWithLogitsOptions) -> BCEWithLogitsOptions,
@@ -271,7 +289,7 @@ pub fn binary_cross_entropy_with_logits(
 }
 
 options! {
-    /// Optional settings of [`kl_div`].
+    /// Optional settings of [`kl_div_with`].
     KLDivOptions {
         /// What becomes of the losses of the elements (default: their mean).
         reduction: Reduction = Reduction::Mean,
@@ -286,7 +304,7 @@ options! {
 ///
 /// # Errors
 /// `Runtime` when the shapes do not broadcast.
-pub fn kl_div(
+pub fn kl_div_with(
     input: &Tensor,
     target: &Tensor,
     options: impl FnOnce(KLDivOptions) -> KLDivOptions,
@@ -297,25 +315,66 @@ pub fn kl_div(
     if o.batchmean && input.dim() != 0 { loss.div_scalar(input.size(0)?) } else { Ok(loss) }
 }
 
+options! {
+    /// Optional settings of [`margin_ranking_loss_with`].
+    MarginRankingOptions {
+        /// How much apart the inputs should be (default: 0).
+        margin: f64 = 0.0,
+        /// What becomes of the losses of the elements (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+    }
+}
+
 /// `max(0, -target (input1 - input2) + margin)`.
 ///
 /// # Errors
 /// `Runtime` when the shapes do not fit.
-pub fn margin_ranking_loss(
+pub fn margin_ranking_loss_with(
     input1: &Tensor,
     input2: &Tensor,
     target: &Tensor,
-    margin: f64,
-    reduction: Reduction,
+    options: impl FnOnce(MarginRankingOptions) -> MarginRankingOptions,
 ) -> Result<Tensor> {
-    let losses = target.neg()?.mul(&input1.sub(input2)?)?.add_scalar(margin)?.clamp_min(0)?;
-    reduction.apply(&losses)
+    let o = options(MarginRankingOptions::default());
+    ops::margin_ranking_loss_with(input1, input2, target, |f| {
+        f.margin(o.margin).reduction(o.reduction.code())
+    })
 }
 
 /// `log(1 + exp(-target input))`.
 ///
 /// # Errors
 /// `Runtime` when the shapes do not fit.
-pub fn soft_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
-    reduction.apply(&target.neg()?.mul(input)?.exp()?.log1p()?)
+pub fn soft_margin_loss_with(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(LossOptions) -> LossOptions,
+) -> Result<Tensor> {
+    let o = options(LossOptions::default());
+    ops::soft_margin_loss_with(input, target, |f| f.reduction(o.reduction.code()))
+}
+
+/// The functions with PyTorch's defaults.
+macro_rules! defaults {
+    ($($plain:ident = $with:ident($($input:ident),*);)*) => { $(
+        #[doc = concat!("[`", stringify!($with), "`] with PyTorch's defaults.")]
+        ///
+        /// # Errors
+        /// As there.
+        pub fn $plain($($input: &Tensor),*) -> Result<Tensor> {
+            $with($($input,)* |o| o)
+        }
+    )* };
+}
+
+defaults! {
+    mse_loss = mse_loss_with(input, target);
+    l1_loss = l1_loss_with(input, target);
+    smooth_l1_loss = smooth_l1_loss_with(input, target);
+    huber_loss = huber_loss_with(input, target);
+    binary_cross_entropy = binary_cross_entropy_with(input, target);
+    binary_cross_entropy_with_logits = binary_cross_entropy_with_logits_with(input, target);
+    kl_div = kl_div_with(input, target);
+    margin_ranking_loss = margin_ranking_loss_with(input1, input2, target);
+    soft_margin_loss = soft_margin_loss_with(input, target);
 }

@@ -2,7 +2,7 @@
 
 use cresset_core::{Result, Scalar, Tensor, ensure, no_grad, ops};
 
-use super::functional::Reduction;
+use super::functional::{LossOptions, Reduction};
 use super::modules::loss_module;
 use crate::module::{Buffer, Module};
 use crate::options::options;
@@ -99,8 +99,21 @@ loss_module! {
 /// `input`, `target` `[N, C]` or `[C]`.
 /// # Errors
 /// `Runtime` when shapes do not fit or a target is no class.
-pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor, reduction: Reduction) -> Result<Tensor> {
-    ops::multilabel_margin_loss_with(input, target, |o| o.reduction(reduction.code()))
+pub fn multilabel_margin_loss_with(
+    input: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(LossOptions) -> LossOptions,
+) -> Result<Tensor> {
+    let o = options(LossOptions::default());
+    ops::multilabel_margin_loss_with(input, target, |f| f.reduction(o.reduction.code()))
+}
+
+/// [`multilabel_margin_loss_with`] with PyTorch's defaults.
+///
+/// # Errors
+/// As there.
+pub fn multilabel_margin_loss(input: &Tensor, target: &Tensor) -> Result<Tensor> {
+    multilabel_margin_loss_with(input, target, |o| o)
 }
 
 options! {
@@ -237,6 +250,6 @@ impl MultiLabelMarginLoss {
     /// # Errors
     /// As [`multilabel_margin_loss`].
     pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
-        multilabel_margin_loss(input, target, self.reduction)
+        multilabel_margin_loss_with(input, target, |o| o.reduction(self.reduction))
     }
 }

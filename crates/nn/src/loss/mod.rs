@@ -14,8 +14,8 @@ pub use distance::{
     TripletMarginOptions, TripletMarginWithDistanceLoss,
 };
 pub use functional::{
-    BCEOptions, BCEWithLogitsOptions, CrossEntropyOptions, HuberOptions, KLDivOptions, NLLOptions, Reduction,
-    SmoothL1Options,
+    BCEOptions, BCEWithLogitsOptions, CrossEntropyOptions, HuberOptions, KLDivOptions, LossOptions,
+    MarginRankingOptions, NLLOptions, Reduction, SmoothL1Options,
 };
 pub use likelihood::{
     GaussianNLLLoss, GaussianNLLOptions, MultiLabelMarginLoss, MultiLabelSoftMarginLoss,

@@ -94,26 +94,26 @@ losses! {
     MSELoss {
         /// What becomes of the losses of the elements (default: their mean).
         reduction: Reduction = Reduction::Mean,
-    } |s, input, target| f::mse_loss(input, target, s.reduction);
+    } |s, input, target| f::mse_loss_with(input, target, |o| o.reduction(s.reduction));
     /// Absolute differences, as `torch.nn.L1Loss`.
     L1Loss {
         /// What becomes of the losses of the elements (default: their mean).
         reduction: Reduction = Reduction::Mean,
-    } |s, input, target| f::l1_loss(input, target, s.reduction);
+    } |s, input, target| f::l1_loss_with(input, target, |o| o.reduction(s.reduction));
     /// Quadratic for small differences, absolute for large ones, as `torch.nn.SmoothL1Loss`.
     SmoothL1Loss {
         /// What becomes of the losses of the elements (default: their mean).
         reduction: Reduction = Reduction::Mean,
         /// Below this difference the loss is quadratic (default: 1).
         beta: f64 = 1.0,
-    } |s, input, target| f::smooth_l1_loss(input, target, |o| o.reduction(s.reduction).beta(s.beta));
+    } |s, input, target| f::smooth_l1_loss_with(input, target, |o| o.reduction(s.reduction).beta(s.beta));
     /// Quadratic for small differences, `delta` times absolute for large ones, as `torch.nn.HuberLoss`.
     HuberLoss {
         /// What becomes of the losses of the elements (default: their mean).
         reduction: Reduction = Reduction::Mean,
         /// Below this difference the loss is quadratic (default: 1).
         delta: f64 = 1.0,
-    } |s, input, target| f::huber_loss(input, target, |o| o.reduction(s.reduction).delta(s.delta));
+    } |s, input, target| f::huber_loss_with(input, target, |o| o.reduction(s.reduction).delta(s.delta));
     /// The divergence of Kullback and Leibler, as `torch.nn.KLDivLoss`.
     KLDivLoss {
         /// What becomes of the losses of the elements (default: their mean).
@@ -122,12 +122,12 @@ losses! {
         batchmean: bool = false,
         /// Whether the target holds logarithms (default: no).
         log_target: bool = false,
-    } |s, input, target| f::kl_div(input, target, |o| o.reduction(s.reduction).batchmean(s.batchmean).log_target(s.log_target));
+    } |s, input, target| f::kl_div_with(input, target, |o| o.reduction(s.reduction).batchmean(s.batchmean).log_target(s.log_target));
     /// `log(1 + exp(-target input))`, as `torch.nn.SoftMarginLoss`.
     SoftMarginLoss {
         /// What becomes of the losses of the elements (default: their mean).
         reduction: Reduction = Reduction::Mean,
-    } |s, input, target| f::soft_margin_loss(input, target, s.reduction);
+    } |s, input, target| f::soft_margin_loss_with(input, target, |o| o.reduction(s.reduction));
 }
 
 /// Cross entropy of scores and classes (or probabilities), as
@@ -220,7 +220,7 @@ impl BCELoss {
     /// # Errors
     /// `Value` unless both have the same shape.
     pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
-        f::binary_cross_entropy(input, target, |_| self.options.clone())
+        f::binary_cross_entropy_with(input, target, |_| self.options.clone())
     }
 }
 
@@ -257,7 +257,7 @@ impl BCEWithLogitsLoss {
     /// # Errors
     /// `Value` unless both have the same shape.
     pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
-        f::binary_cross_entropy_with_logits(input, target, |_| self.options.clone())
+        f::binary_cross_entropy_with_logits_with(input, target, |_| self.options.clone())
     }
 }
 
@@ -281,6 +281,8 @@ impl MarginRankingLoss {
     /// # Errors
     /// `Runtime` when shapes do not fit.
     pub fn forward(&self, input1: &Tensor, input2: &Tensor, target: &Tensor) -> Result<Tensor> {
-        f::margin_ranking_loss(input1, input2, target, self.margin, self.reduction)
+        f::margin_ranking_loss_with(input1, input2, target, |o| {
+            o.margin(self.margin).reduction(self.reduction)
+        })
     }
 }
