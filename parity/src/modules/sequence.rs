@@ -35,6 +35,7 @@ pub const KNOWN: &[&str] = &[
     "HingeEmbeddingLoss",
     "LinearCrossEntropyLoss",
     "PairwiseDistance",
+    "AdaptiveLogSoftmaxWithLoss",
 ];
 
 fn text(e: cresset_core::Error) -> Reason {
@@ -388,6 +389,17 @@ fn distance(d: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
                 o.p(a.float("p", 2.0)).eps(a.float("eps", 1e-6)).keepdim(a.flag("keepdim", false))
             });
             multiple(layer, |m, x| one(m.forward(&x[0], &x[1])))
+        }
+        "AdaptiveLogSoftmaxWithLoss" => {
+            let a = args(&["in_features", "n_classes", "cutoffs", "div_value", "head_bias"])?;
+            let (inputs, classes) = (a.int("in_features", 0), a.int("n_classes", 0));
+            let loss = nn::AdaptiveLogSoftmaxWithLoss::with(inputs, classes, &a.ints("cutoffs", 0), |o| {
+                o.div_value(a.float("div_value", 4.0)).head_bias(a.flag("head_bias", false))
+            });
+            multiple(loss.map_err(text)?, |m, x| {
+                let (output, loss) = m.forward(&x[0], &x[1])?;
+                Ok(vec![output, loss])
+            })
         }
         "LinearCrossEntropyLoss" => {
             let names = [

@@ -2,12 +2,14 @@
 
 #![allow(clippy::upper_case_acronyms)] // PyTorch's names.
 
+mod adaptive;
 mod distance;
 pub mod functional;
 mod likelihood;
 mod modules;
 mod sequence;
 
+pub use adaptive::{AdaptiveLogSoftmaxOptions, AdaptiveLogSoftmaxWithLoss};
 pub use distance::{
     CosineEmbeddingLoss, CosineEmbeddingOptions, Distance, HingeEmbeddingLoss, HingeEmbeddingOptions,
     PairwiseDistance, PairwiseDistanceOptions, TripletDistanceOptions, TripletMarginLoss,
