@@ -5,6 +5,9 @@
 //! asked, and hands them out in the sampler's order whatever the number of workers.
 #![forbid(unsafe_code)]
 
+// The derive names this crate as others do.
+extern crate self as cresset_data;
+
 mod collate;
 mod combine;
 mod dataset;
@@ -19,6 +22,10 @@ mod workers;
 
 pub use collate::Collate;
 pub use combine::{ConcatDataset, MapDataset, Subset, random_split, random_split_fractions};
+/// The result of the derived functions.
+pub use cresset_core::Result;
+/// Derives [`trait@Collate`] for a struct.
+pub use cresset_macros::Collate;
 pub use dataset::{Batch, Dataset, TensorDataset};
 pub use gzip::read_unpacked;
 pub use idx::read_idx;

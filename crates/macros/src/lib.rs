@@ -1,5 +1,7 @@
-//! Procedural macros of Cresset: [`macro@op`], the declaration of an operator, and `#[derive(Module)]`.
+//! Procedural macros of Cresset: [`macro@op`], the declaration of an operator, `#[derive(Module)]` and
+//! `#[derive(Collate)]`.
 
+mod collate;
 mod module;
 mod op;
 mod schema;
@@ -25,4 +27,10 @@ pub fn op(attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(Module, attributes(module))]
 pub fn derive_module(item: TokenStream) -> TokenStream {
     module::derive(item.into(), &std::env::var("CARGO_PKG_NAME").unwrap_or_default()).into()
+}
+
+/// Lets samples of a struct be collated: the batch of `Sample` is a struct `SampleBatch` with the batch of each field.
+#[proc_macro_derive(Collate)]
+pub fn derive_collate(item: TokenStream) -> TokenStream {
+    collate::derive(item.into(), &std::env::var("CARGO_PKG_NAME").unwrap_or_default()).into()
 }

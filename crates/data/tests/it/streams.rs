@@ -7,7 +7,8 @@ use std::time::Duration;
 use cresset_core::random::Generator;
 use cresset_core::{Result, Tensor};
 use cresset_data::{
-    ChainDataset, DataLoader, Dataset, IterableDataset, IterableLoader, StackDataset, Stream, WorkerInfo,
+    ChainDataset, Collate, DataLoader, Dataset, IterableDataset, IterableLoader, StackDataset, Stream,
+    WorkerInfo,
 };
 
 /// The numbers from `start` to before `end`, every worker its own ones.
@@ -122,5 +123,24 @@ fn an_epoch_goes_on_from_its_state() -> Result<()> {
         assert_eq!([taken, rest].concat(), first);
         assert_eq!(batches(resumed.iter()), second);
     }
+    Ok(())
+}
+
+/// A picture with what is known of it.
+#[derive(Clone, Debug, Collate)]
+struct Picture {
+    pixels: Tensor,
+    label: i64,
+    name: String,
+}
+
+#[test]
+fn structs_become_structs_of_batches() -> Result<()> {
+    let picture = |i: i64| -> Result<Picture> {
+        Ok(Picture { pixels: Tensor::from_slice(&[i as f32; 2], [2])?, label: i, name: format!("p{i}") })
+    };
+    let batch = Picture::collate(vec![picture(0)?, picture(1)?])?;
+    assert_eq!(batch.pixels.sizes().as_slice(), [2, 2]);
+    assert_eq!((batch.label.to_vec::<i64>()?, batch.name), (vec![0, 1], vec!["p0".into(), "p1".into()]));
     Ok(())
 }
