@@ -58,6 +58,21 @@ pub fn tensor(reference: &TensorRef, pack: &Pack) -> Result<Tensor, Reason> {
     built.map_err(|e| e.to_string())
 }
 
+/// A value for an argument whose type is not known: lists are of what they hold.
+///
+/// # Errors
+/// When no operator takes such a value.
+pub fn untyped(v: &V, pack: &Pack) -> Result<Value, Reason> {
+    let V::List(list) = v else { return value(v, &Ty::Scalar, pack) };
+    let tensor = |v: &V| matches!(v, V::Tensor(_));
+    let element = match list {
+        _ if list.iter().all(tensor) => Ty::Tensor,
+        _ if list.iter().any(tensor) => Ty::Optional(Box::new(Ty::Tensor)),
+        _ => Ty::Scalar,
+    };
+    list_value(list, &element, pack)
+}
+
 fn value(v: &V, ty: &Ty, pack: &Pack) -> Result<Value, Reason> {
     if let Ty::Optional(inner) = ty {
         return if v.is_none() { Ok(Value::None) } else { value(v, inner, pack) };

@@ -22,6 +22,7 @@ mod matrices;
 pub mod modes;
 pub mod op;
 pub mod ops;
+pub mod overloads;
 mod pointwise;
 mod pooling;
 mod product;

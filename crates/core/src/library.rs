@@ -223,7 +223,8 @@ fn normalise(schema: &Schema, declared: &Argument, given: Option<Value>) -> Resu
     }
 }
 
-fn type_name(ty: &Ty) -> String {
+/// What Python calls a type of the schema.
+pub(crate) fn type_name(ty: &Ty) -> String {
     match ty {
         Ty::Tensor => "Tensor".into(),
         Ty::Int => "int".into(),
