@@ -253,9 +253,9 @@ impl Memory {
             q.add_with_(&self.changes[i], |o| o.alpha(-parts[i]))?;
         }
         let r = q.mul_(&self.scale)?;
-        for i in 0..n {
-            let part = self.changes[i].dot(&r)?.mul(&self.curvatures[i])?.item()?.to_f64();
-            r.add_with_(&self.steps[i], |o| o.alpha(parts[i] - part))?;
+        for (i, first) in parts.iter().enumerate() {
+            let second = self.changes[i].dot(&r)?.mul(&self.curvatures[i])?.item()?.to_f64();
+            r.add_with_(&self.steps[i], |o| o.alpha(first - second))?;
         }
         Ok(r)
     }
