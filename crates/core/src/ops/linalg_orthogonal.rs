@@ -277,7 +277,10 @@ fn check_ormqr(a: &Tensor, tau: &Tensor, c: &Tensor, left: bool) -> Result<()> {
     let k = tau.sizes().last().copied().unwrap_or(0);
     ensure!(n >= k, "torch.ormqr: other.shape[{side}] must be greater than or equal to tau.shape[-1]");
     ensure!(n == a.size(-2)?, "torch.ormqr: other.shape[{side}] must be equal to input.shape[-2]");
-    ensure!(a.size(-1)? >= k, "torch.ormqr: tau.shape[-1] must be less than or equal to input.shape[-1]");
+    ensure!(
+        k == n.min(a.size(-1)?),
+        "torch.ormqr: tau.shape[-1] must be equal to min(other.shape[{side}], input.shape[-1])"
+    );
     ensure!(
         a.dim() == tau.dim() + 1,
         "torch.ormqr: Expected tau to have one dimension less than input, but got tau.ndim equal to {} and input.ndim is equal to {}",
