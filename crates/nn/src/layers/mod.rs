@@ -1,38 +1,55 @@
 //! Layers, one family per file.
 
 mod activation;
+mod adaptive_softmax;
 mod attention;
 mod batch_norm;
+mod blocks;
 mod conv;
 mod conv_transpose;
+mod distance;
 mod dropout;
 mod embedding;
 mod embedding_bag;
 mod instance_norm;
+mod lazy;
 mod linear;
+mod local_response;
 mod normalization;
 mod padding;
 mod pool;
 mod pool_adaptive;
+mod pool_other;
+mod resize;
 mod rnn;
 mod rnn_cell;
+mod rrelu;
 mod shape;
 mod softmax;
 mod transformer;
 mod transformer_layers;
 
 pub use activation::*;
+pub use adaptive_softmax::{AdaptiveLogSoftmaxOptions, AdaptiveLogSoftmaxWithLoss};
 pub use attention::{AttentionOptions, MultiheadAttention, MultiheadAttentionOptions, OutputProjection};
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions};
+pub use blocks::{ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold};
 pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvOptions, Padding};
 pub use conv_transpose::{
     ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, ConvTransposeOptions,
 };
+pub use distance::{CosineSimilarity, PairwiseDistance};
 pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout};
 pub use embedding::{Embedding, EmbeddingOptions};
 pub use embedding_bag::{BagMode, EmbeddingBag, EmbeddingBagOptions};
 pub use instance_norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, InstanceNormOptions};
+pub use lazy::{
+    Lazy, LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d, LazyConv1d, LazyConv2d, LazyConv3d,
+    LazyConvTranspose1d, LazyConvTranspose2d, LazyConvTranspose3d, LazyInstanceNorm1d, LazyInstanceNorm2d,
+    LazyInstanceNorm3d, LazyLinear,
+};
 pub use linear::{Bilinear, Identity, Linear, LinearOptions};
+pub use local_response::{LocalResponseNorm, LocalResponseNormOptions};
 pub use normalization::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RMSNorm, RMSNormOptions};
 pub use padding::*;
 pub use pool::{
@@ -43,8 +60,14 @@ pub use pool_adaptive::{
     AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
     AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, OutputSize,
 };
+    FractionalMaxPool, FractionalMaxPool2d, FractionalMaxPool3d, FractionalMaxPoolOptions, LPPool, LPPool1d,
+    LPPool2d, LPPool3d, LPPoolOptions, MaxUnpool, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d, MaxUnpoolOptions,
+pub use pool_other::{
+pub use resize::{Upsample, UpsampleOptions, UpsamplingBilinear2d, UpsamplingNearest2d};
 pub use rnn::{GRU, LSTM, RNN, RNNOptions, Recurrent};
 pub use rnn_cell::{GRUCell, LSTMCell, RNNCell, RNNCellOptions};
+pub use rrelu::RReLU;
+};
 pub use shape::{Flatten, Unflatten};
 pub use softmax::{LogSoftmax, Softmax, Softmax2d, Softmin};
 pub use transformer::{
