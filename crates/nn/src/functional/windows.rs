@@ -99,9 +99,9 @@ pub(crate) fn lp_pool(
     if p == f64::NEG_INFINITY {
         return pool!(max_pool1d_with, max_pool2d_with, max_pool3d_with, &input.abs()?.neg()?)?.neg();
     }
-    let mean = pool!(avg_pool1d_with, avg_pool2d_with, avg_pool3d_with, &input.pow(norm_type)?)?;
+    let mean = pool!(avg_pool1d_with, avg_pool2d_with, avg_pool3d_with, &input.pow_scalar(norm_type)?)?;
     let count: i64 = if let [one] = kernel { one.pow(dims as u32) } else { kernel.iter().product() };
-    mean.sign()?.mul(&mean.abs()?.relu()?)?.mul_scalar(count)?.pow(1.0 / p)
+    mean.sign()?.mul(&mean.abs()?.relu()?)?.mul_scalar(count)?.pow_scalar(1.0 / p)
 }
 
 macro_rules! lp_pools {
@@ -284,5 +284,5 @@ pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: 
         let padded = ops::constant_pad_nd(&volume, [0, 0, 0, 0, before, after])?;
         ops::avg_pool3d_with(&padded, [size, 1, 1], |o| o.stride(1))?.squeeze_dim(1)?.reshape(&shape[..])?
     };
-    input.div(&mean.mul_scalar(alpha)?.add_scalar(k)?.pow(beta)?)
+    input.div(&mean.mul_scalar(alpha)?.add_scalar(k)?.pow_scalar(beta)?)
 }

@@ -185,12 +185,12 @@ lazy_convolutions! {
 macro_rules! lazy_norms {
     ($($layer:ident $options:ident;)*) => { $(
         impl<const D: usize> Lazy<$layer<D>> {
-            /// A normalisation with these settings.
+            /// A normalisation with these settings; by default it is affine and keeps running statistics.
             ///
             /// # Errors
             /// None for PyTorch's settings.
             pub fn new(options: impl FnOnce($options) -> $options) -> Result<Self> {
-                let o = options($options::default());
+                let o = options($options::default().affine(true).track_running_stats(true));
                 let again = o.clone();
                 let blank = $layer::<D>::with(0, |_| o)?;
                 Ok(Lazy::of(&blank, move |x| $layer::with(features(x)?, |_| again)))

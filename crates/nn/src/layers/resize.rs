@@ -28,7 +28,7 @@ options! {
 /// # Shapes
 /// `[N, C, spatial…]` -> `[N, C, size…]`.
 #[derive(Clone, Debug, Module)]
-#[module(name = self.name.into(), repr = self.text())]
+#[module(name = self.name.to_string(), repr = self.text())]
 pub struct Upsample {
     #[module(skip)]
     name: &'static str,

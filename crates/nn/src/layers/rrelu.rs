@@ -53,9 +53,7 @@ impl Default for RReLU {
 impl Forward for RReLU {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let (lower, upper, training) = (self.lower, self.upper, self.training.is_on());
-        if self.inplace {
-            return ops::rrelu__with(input, |o| o.lower(lower).upper(upper).training(training));
-        }
-        ops::rrelu_with(input, |o| o.lower(lower).upper(upper).training(training))
+        let result = ops::rrelu_with(input, |o| o.lower(lower).upper(upper).training(training))?;
+        if self.inplace { input.copy_(&result) } else { Ok(result) }
     }
 }
