@@ -60,14 +60,14 @@ pub use pool_adaptive::{
     AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
     AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, OutputSize,
 };
+pub use pool_other::{
     FractionalMaxPool, FractionalMaxPool2d, FractionalMaxPool3d, FractionalMaxPoolOptions, LPPool, LPPool1d,
     LPPool2d, LPPool3d, LPPoolOptions, MaxUnpool, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d, MaxUnpoolOptions,
-pub use pool_other::{
+};
 pub use resize::{Upsample, UpsampleOptions, UpsamplingBilinear2d, UpsamplingNearest2d};
 pub use rnn::{GRU, LSTM, RNN, RNNOptions, Recurrent};
 pub use rnn_cell::{GRUCell, LSTMCell, RNNCell, RNNCellOptions};
 pub use rrelu::RReLU;
-};
 pub use shape::{Flatten, Unflatten};
 pub use softmax::{LogSoftmax, Softmax, Softmax2d, Softmin};
 pub use transformer::{
