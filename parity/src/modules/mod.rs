@@ -6,7 +6,7 @@ mod inputs;
 mod sequence;
 
 use cresset_core::random::manual_seed;
-use cresset_core::{DType, Tensor, autograd, no_grad};
+use cresset_core::{Tensor, autograd};
 use cresset_nn::{Module, StateDict};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -29,10 +29,6 @@ struct Case {
     dtype: String,
     training: bool,
     repr: String,
-    #[serde(default)]
-    lazy: bool,
-    #[serde(default)]
-    repr_materialised: Option<String>,
     #[serde(default)]
     state: Vec<(String, V)>,
     #[serde(default)]
@@ -101,9 +97,6 @@ fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
     if module.repr() != case.repr {
         return Err(format!("repr {:?}, expected {:?}", module.repr(), case.repr));
     }
-    if case.lazy {
-        materialise(case, &subject, pack)?;
-    }
     if let Some(want) = &case.init_state {
         check_state(&module.state_dict(), want, INITIAL, pack).map_err(|e| format!("initial state: {e}"))?;
     }
@@ -123,23 +116,6 @@ fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
     match &case.grad {
         Some(grad) => backward(grad, module, &inputs, &outputs, pack),
         None => Ok(()),
-    }
-}
-
-/// Calls a lazy layer once, on inputs of its first dtype, so that it makes its parameters.
-fn materialise(case: &Case, subject: &Subject, pack: &Pack) -> Result<(), Reason> {
-    let inputs = case.forward.args.iter().map(|v| {
-        let t = stored(v, pack)?;
-        if t.is_floating_point() { t.to_dtype(DType::F32).map_err(text) } else { Ok(t) }
-    });
-    let inputs = inputs.collect::<Result<Vec<_>, Reason>>()?;
-    let _guard = no_grad();
-    (subject.forward)(&inputs).map_err(text)?;
-    match &case.repr_materialised {
-        Some(want) if subject.module.repr() != *want => {
-            Err(format!("repr {:?}, expected {want:?}", subject.module.repr()))
-        }
-        _ => Ok(()),
     }
 }
 

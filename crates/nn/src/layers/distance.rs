@@ -1,4 +1,4 @@
-//! How far vectors are apart: [`CosineSimilarity`], [`PairwiseDistance`].
+//! How far vectors are apart: [`CosineSimilarity`].
 
 use cresset_core::{Result, Tensor, ops};
 
@@ -39,45 +39,5 @@ impl CosineSimilarity {
 impl Default for CosineSimilarity {
     fn default() -> Self {
         CosineSimilarity::new()
-    }
-}
-
-/// The `p`-norm of differences along the last dimension, as `torch.nn.PairwiseDistance`.
-///
-/// # Shapes
-/// `[N, D]` and `[N, D]` -> `[N]`.
-#[derive(Clone, Copy, Debug, Module)]
-pub struct PairwiseDistance {
-    #[module(skip)]
-    p: f64,
-    #[module(skip)]
-    eps: f64,
-    #[module(skip)]
-    keepdim: bool,
-}
-
-impl PairwiseDistance {
-    /// The Euclidean distance.
-    pub fn new() -> PairwiseDistance {
-        PairwiseDistance::with(2.0, 1e-6, false)
-    }
-
-    /// The norm `p` of differences plus `eps`; `keepdim` keeps the last dimension, of size 1.
-    pub fn with(p: f64, eps: f64, keepdim: bool) -> PairwiseDistance {
-        PairwiseDistance { p, eps, keepdim }
-    }
-
-    /// Compares two tensors.
-    ///
-    /// # Errors
-    /// `Runtime` when the shapes do not fit.
-    pub fn forward(&self, x1: &Tensor, x2: &Tensor) -> Result<Tensor> {
-        ops::pairwise_distance_with(x1, x2, |o| o.p(self.p).eps(self.eps).keepdim(self.keepdim))
-    }
-}
-
-impl Default for PairwiseDistance {
-    fn default() -> Self {
-        PairwiseDistance::new()
     }
 }

@@ -38,7 +38,7 @@ pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvOptions, Padding};
 pub use conv_transpose::{
     ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, ConvTransposeOptions,
 };
-pub use distance::{CosineSimilarity, PairwiseDistance};
+pub use distance::CosineSimilarity;
 pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout};
 pub use embedding::{Embedding, EmbeddingOptions};
 pub use embedding_bag::{BagMode, EmbeddingBag, EmbeddingBagOptions};
