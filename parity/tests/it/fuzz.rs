@@ -29,15 +29,18 @@ const LONGEST: Duration = Duration::from_secs(20);
 /// The most memory that a call may hold beyond what was held before it.
 const MOST_MEMORY: usize = 1 << 30;
 
+/// Recorded calls and the files that they are in.
+type Recorded = Vec<(Case, Arc<Pack>)>;
+
 /// An operator and its recorded calls, whose arguments random ones are taken from as well.
 struct Target {
     op: OpRef,
-    cases: Vec<(Case, Arc<Pack>)>,
+    cases: Recorded,
 }
 
 fn targets() -> Vec<Target> {
     let only = std::env::var("CRESSET_FUZZ_ONLY").unwrap_or_default();
-    let mut cases: BTreeMap<(String, String), Vec<(Case, Arc<Pack>)>> = BTreeMap::new();
+    let mut cases: BTreeMap<(String, String), Recorded> = BTreeMap::new();
     let kit = Kit::shipped().unwrap();
     for file in kit.names("ops") {
         let pack = Arc::new(kit.pack(&format!("ops/{file}.safetensors")).unwrap());

@@ -156,9 +156,9 @@ impl Random {
         match self.below(6) {
             0 => {
                 let mut step = 2;
-                for d in 0..sizes.len() {
-                    layout.strides[d] = step;
-                    step *= sizes[d].max(1);
+                for (stride, size) in layout.strides.iter_mut().zip(sizes) {
+                    *stride = step;
+                    step *= (*size).max(1);
                 }
                 layout.offset = 3;
             }
