@@ -59,7 +59,8 @@ mod linalg_matrix_power {
         check_square("linalg.matrix_power", "A", this)?;
         if n == 0 {
             let one = eye_with(this.size(-1)?, |o| o.dtype(this.dtype()).device(this.device()))?;
-            return one.expand(this.sizes())?.clone_tensor();
+            // A copy, so that the result depends on the argument (with zero gradients).
+            return this.clone_tensor()?.copy_(&one.expand(this.sizes())?);
         }
         let base = if n < 0 { linalg_inv::call(this)? } else { this.clone() };
         if n.unsigned_abs() == 1 {

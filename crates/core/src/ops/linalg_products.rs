@@ -9,17 +9,8 @@ use crate::op::OpDef;
 use crate::scalar::type_name;
 use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
 
-pub(crate) static OPS: &[&OpDef] = op_list![
-    linalg_cross,
-    cross,
-    linalg_vander,
-    _trilinear,
-    _int_mm,
-    _addmm_activation,
-    mh,
-    matrix_h,
-    _conj,
-];
+pub(crate) static OPS: &[&OpDef] =
+    op_list![linalg_cross, cross, linalg_vander, _trilinear, _int_mm, _addmm_activation, mh, matrix_h,];
 
 /// The cross product along a dimension of size 3.
 #[op("linalg_cross(Tensor self, Tensor other, *, int dim=-1) -> Tensor", composite, out = "out")]
@@ -157,13 +148,5 @@ mod matrix_h {
             "tensor.H is only supported on matrices (2-D tensors). Got {n}-D tensor.{hint}"
         );
         if n == 0 { Ok(this.clone()) } else { adjoint(this) }
-    }
-}
-
-/// Complex conjugate of a complex tensor. (PyTorch sets a bit and conjugates when the elements are read.)
-#[op("_conj(Tensor(a) self) -> Tensor(a)", composite, no_fn, no_method)]
-mod _conj {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        this.conj_physical()
     }
 }

@@ -4,5 +4,6 @@ mod autograd;
 mod custom;
 mod families;
 mod inplace;
+mod linalg;
 mod random;
 mod sugar;

@@ -181,12 +181,19 @@ impl<'a, 'h, 'z> Francis<'a, 'h, 'z> {
         self.h.put(n, n - 1, 0.0);
     }
 
-    /// Trace parts and determinant part of the double shift, `(x, y, w)`.
+    /// The double shift as `(x, y, w)`, the roots of `(t - x) (t - y) = w`: those of the last 2x2 block if they are
+    /// complex, twice the nearer one if they are real (as LAPACK does, which decides the order of eigenvalues).
     fn shift(&mut self, start: usize, n: usize, steps: usize) -> (f64, f64, f64) {
         let h = &mut *self.h;
         let (x, y, w) = (h.at(n, n), h.at(n - 1, n - 1), h.at(n, n - 1) * h.at(n - 1, n));
         if steps % 10 != 0 {
-            return (x, y, w);
+            let half = (y - x) / 2.0;
+            let square = half * half + w;
+            if square < 0.0 {
+                return (x, y, w);
+            }
+            let near = x + half - square.sqrt().copysign(half);
+            return (near, near, 0.0);
         }
         self.shifted += x;
         for i in 0..=n {
