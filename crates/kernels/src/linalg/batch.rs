@@ -68,12 +68,12 @@ impl<T> Shared<T> {
     /// # Safety
     /// The memory is valid for the item, and nobody else reaches it while the slice lives.
     unsafe fn item<'a>(self, i: usize, each: usize) -> &'a mut [T] {
-        // SAFETY: as the caller promises; without elements there may be no address.
         if each == 0 {
-            &mut []
-        } else {
-            unsafe { std::slice::from_raw_parts_mut(self.0.add(i * each), each) }
+            // There may be no address.
+            return &mut [];
         }
+        // SAFETY: as the caller promises.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(i * each), each) }
     }
 }
 

@@ -93,11 +93,11 @@ pub fn qr<T: Field>(a: &mut MatrixMut<T>, tau: &mut [T]) {
 }
 
 fn factor_block<T: Field>(a: &mut MatrixMut<T>, tau: &mut [T]) {
-    let (n, m) = (a.rows, a.cols);
-    for j in 0..n {
-        tau[j] = reflector(&mut a.row_mut(j)[j..]);
+    let m = a.cols;
+    for (j, tau) in tau.iter_mut().enumerate() {
+        *tau = reflector(&mut a.row_mut(j)[j..]);
         let [_, panel, _, mut rest] = a.quarters(j + 1, j);
-        reflect_columns(tau[j].conj(), &panel.row(j)[1..m - j], &mut rest);
+        reflect_columns(tau.conj(), &panel.row(j)[1..m - j], &mut rest);
     }
 }
 

@@ -13,33 +13,20 @@ const NARROW: usize = 16;
 /// `pivots[i]` is the row, counted from 1, that row `i` was exchanged with; with `pivot` false no rows are exchanged.
 /// Returns 0, or the number (from 1) of the first zero on the diagonal of `U`.
 pub fn lu<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32], pivot: bool) -> i32 {
-    let info = if pivot { halve(a, pivots) } else { plain(a) };
-    if !pivot {
-        pivots.iter_mut().zip(1..).for_each(|(p, i)| *p = i);
-    }
-    info
-}
-
-/// Factors the left half, then what it leaves of the right one.
-fn halve<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32]) -> i32 {
     let steps = a.rows.min(a.cols);
     if a.cols <= NARROW || steps <= 1 {
-        return narrow(a, pivots);
+        return narrow(a, pivots, pivot);
     }
-    let left = (steps / 2).max(1);
+    let left = steps / 2;
     let (m, n) = (a.rows, a.cols);
-    let mut info = halve(&mut a.part(0..m, 0..left), &mut pivots[..left]);
-    exchange(&mut a.part(0..m, left..n), &pivots[..left]);
-    eliminate(a, left);
     let (first, second) = pivots.split_at_mut(left);
-    let _ = first;
-    let below = halve(&mut a.part(left..m, left..n), second);
+    let info = lu(&mut a.part(0..m, 0..left), first, pivot);
+    exchange(&mut a.part(0..m, left..n), first);
+    eliminate(a, left);
+    let below = lu(&mut a.part(left..m, left..n), second, pivot);
     exchange(&mut a.part(left..m, 0..left), second);
     second.iter_mut().for_each(|p| *p += left as i32);
-    if info == 0 && below != 0 {
-        info = below + left as i32;
-    }
-    info
+    if info == 0 && below != 0 { below + left as i32 } else { info }
 }
 
 /// The right half after the first `left` columns have been factored.
@@ -57,23 +44,12 @@ pub fn exchange<T: Field>(a: &mut MatrixMut<T>, pivots: &[i32]) {
 }
 
 /// One column after another.
-fn narrow<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32]) -> i32 {
+fn narrow<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32], pivot: bool) -> i32 {
     let mut info = 0;
-    for j in 0..a.rows.min(a.cols) {
-        let p = pivot_row(a, j);
-        pivots[j] = p as i32 + 1;
+    for (j, place) in pivots.iter_mut().enumerate() {
+        let p = if pivot { pivot_row(a, j) } else { j };
+        *place = p as i32 + 1;
         a.swap_rows(j, p);
-        if !step(a, j) && info == 0 {
-            info = j as i32 + 1;
-        }
-    }
-    info
-}
-
-/// Without pivots.
-fn plain<T: Field>(a: &mut MatrixMut<T>) -> i32 {
-    let mut info = 0;
-    for j in 0..a.rows.min(a.cols) {
         if !step(a, j) && info == 0 {
             info = j as i32 + 1;
         }

@@ -41,7 +41,7 @@ fn block_start<T: Field<Real = f64>>(h: &mut MatrixMut<T>, last: usize) -> usize
 
 /// Takes the complex Hessenberg matrix `h` to triangular form; returns 0, or how many eigenvalues were not found.
 pub(super) fn schur_complex(h: &mut MatrixMut<C64>, z: &mut MatrixMut<C64>) -> i32 {
-    let (mut end, mut steps) = (h.rows, 0);
+    let (mut end, mut steps) = (h.rows, 0usize);
     while end > 1 {
         let last = end - 1;
         let start = block_start(h, last);
@@ -53,7 +53,7 @@ pub(super) fn schur_complex(h: &mut MatrixMut<C64>, z: &mut MatrixMut<C64>) -> i
         if steps > STEPS {
             return end as i32;
         }
-        let shift = if steps % 10 == 0 {
+        let shift = if steps.is_multiple_of(10) {
             C64::new(h.at(last, last - 1).modulus(), 0.0) + h.at(last, last)
         } else {
             nearest_root(h, last)
@@ -124,7 +124,7 @@ impl<'a, 'h, 'z> Francis<'a, 'h, 'z> {
 
     /// Iterates to the end; returns 0, or how many eigenvalues were not found.
     pub(super) fn run(&mut self) -> i32 {
-        let (mut end, mut steps) = (self.h.rows, 0);
+        let (mut end, mut steps) = (self.h.rows, 0usize);
         while end > 0 {
             let last = end - 1;
             let start = block_start(self.h, last);
@@ -186,7 +186,7 @@ impl<'a, 'h, 'z> Francis<'a, 'h, 'z> {
     fn shift(&mut self, start: usize, n: usize, steps: usize) -> (f64, f64, f64) {
         let h = &mut *self.h;
         let (x, y, w) = (h.at(n, n), h.at(n - 1, n - 1), h.at(n, n - 1) * h.at(n - 1, n));
-        if steps % 10 != 0 {
+        if !steps.is_multiple_of(10) {
             let half = (y - x) / 2.0;
             let square = half * half + w;
             if square < 0.0 {

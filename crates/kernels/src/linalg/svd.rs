@@ -77,11 +77,9 @@ fn direct<T: Field>(a: &mut MatrixMut<T>, values: &mut [T::Real], vectors: Optio
 
 /// Makes the values positive and puts them in descending order, the vectors with them.
 fn order<T: Field>(s: &mut [f64], u: &mut MatrixMut<T>, v: &mut MatrixMut<T>) {
-    for i in 0..s.len() {
-        if s[i] < 0.0 {
-            s[i] = -s[i];
-            v.row_mut(i).iter_mut().for_each(|x| *x = -*x);
-        }
+    for (i, s) in s.iter_mut().enumerate().filter(|(_, s)| **s < 0.0) {
+        *s = -*s;
+        v.row_mut(i).iter_mut().for_each(|x| *x = -*x);
     }
     for i in 0..s.len() {
         let largest = (i..s.len()).fold(i, |best, j| if s[j] > s[best] { j } else { best });
