@@ -18,6 +18,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     standard_gamma,
     standard_gamma_grad,
     sample_dirichlet,
+    dirichlet_grad,
     multinomial
 ];
 
@@ -324,4 +325,31 @@ fn largest(values: &[f64], count: usize) -> Vec<i64> {
     order.sort_by(|a, b| values[*b as usize].total_cmp(&values[*a as usize]));
     order.truncate(count);
     order
+}
+
+/// The scaled derivative of Dirichlet numbers `x` by their shapes `alpha`, which add up to `total`.
+#[op(
+    "_dirichlet_grad(Tensor x, Tensor alpha, Tensor total) -> Tensor",
+    no_grad = "PyTorch has no second derivative of it either",
+    out = "out",
+    no_method
+)]
+mod dirichlet_grad {
+    fn kernel(x: &Tensor, alpha: &Tensor, total: &Tensor) -> Result<Tensor> {
+        require("_dirichlet_grad_cpu", x, wide_floats)?;
+        let shapes = crate::layout::broadcast_shapes(&alpha.sizes(), &total.sizes())?;
+        let sizes = crate::layout::broadcast_shapes(&x.sizes(), &shapes)?;
+        let t = Tensor::empty_of(&sizes, x.dtype(), x.device())?;
+        let along = |other: &Tensor| -> Result<Vec<f64>> {
+            ensure!(
+                other.dtype() == x.dtype(),
+                "Found dtype {} but expected {}",
+                other.dtype().scalar_type(),
+                x.dtype().scalar_type()
+            );
+            draw::values_along::<f64>(&crate::ops::raw::cast(other, DType::F64)?, &t)
+        };
+        let triples = along(x)?.into_iter().zip(along(alpha)?).zip(along(total)?);
+        from_values(&t, triples.map(|((x, alpha), total)| kernels::dirichlet_gradient(x, alpha, total)))
+    }
 }

@@ -9,6 +9,7 @@
 
 mod bernoulli;
 mod continuous;
+mod dirichlet_gradient;
 mod discrete;
 mod engine;
 mod gamma_gradient;
@@ -19,6 +20,7 @@ mod uniform;
 
 pub use bernoulli::{bernoulli, bernoulli_each, bernoulli_each_f64};
 pub use continuous::{cauchy, exponential, geometric, log_normal, standard_gamma_f32, standard_gamma_f64};
+pub use dirichlet_gradient::dirichlet_gradient;
 pub use discrete::{binomial_f32, binomial_f64, poisson};
 pub use engine::{Mt19937, STATE_BYTES, StateError};
 pub use gamma_gradient::standard_gamma_gradient;
