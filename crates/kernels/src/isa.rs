@@ -114,3 +114,23 @@ macro_rules! multiversion {
         )*
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// Runs all other tests of the crate again on each lower instruction set, in processes of their own: the choice is
+    /// made once.
+    #[test]
+    fn lower_instruction_sets_pass_the_same_tests() {
+        if std::env::var_os("CRESSET_ISA").is_some() {
+            return;
+        }
+        for set in ["avx2", "portable"] {
+            let tests = std::env::current_exe().expect("the test knows its binary");
+            let run = Command::new(tests).args(["--skip", "isa::"]).env("CRESSET_ISA", set).output();
+            let run = run.expect("the binary runs");
+            assert!(run.status.success(), "{set}:\n{}", String::from_utf8_lossy(&run.stdout));
+        }
+    }
+}

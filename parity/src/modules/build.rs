@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use cresset_core::{Result as Computed, Tensor};
+use cresset_core::{DType, Result as Computed, Tensor};
 use cresset_nn as nn;
 use cresset_nn::{Forward, Layer, Module};
 
@@ -28,7 +28,7 @@ macro_rules! layers {
     ($($name:literal ($($argument:literal),*) |$a:ident| $make:expr;)*) => {
         /// The classes that can be built.
         pub const KNOWN: &[&str] = &[
-            "Sequential", "Identity", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Bilinear", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "KLDivLoss", "SoftMarginLoss", "CrossEntropyLoss",
+            "Sequential", "Identity", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "Bilinear", "CosineSimilarity", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "FractionalMaxPool2d", "FractionalMaxPool3d", "MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss", "KLDivLoss", "SoftMarginLoss", "CrossEntropyLoss",
             "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MarginRankingLoss", $($name),*
         ];
 
@@ -136,17 +136,113 @@ layers! {
     "CircularPad3d" ("padding") |a| nn::CircularPad3d::new(a.ints("padding", 0)).map_err(text)?;
     "ConstantPad1d" ("padding", "value") |a| nn::ConstantPad1d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
     "ConstantPad2d" ("padding", "value") |a| nn::ConstantPad2d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
+    "LazyLinear" ("out_features", "bias") |a| nn::LazyLinear::new(a.int("out_features", 0), |o| o.bias(a.flag("bias", true))).map_err(text)?;
+    "LazyConv1d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<1>(&a)?;
+    "LazyConvTranspose1d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<1>(&a)?;
+    "LazyBatchNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm1d::new(|o| batch_norm_options(&a, o)).map_err(text)?;
+    "LazyInstanceNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm1d::new(|o| instance_norm_options(&a, true, o)).map_err(text)?;
+    "LPPool1d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool1d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
+        o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
+    });
+    "LazyConv2d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<2>(&a)?;
+    "LazyConvTranspose2d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<2>(&a)?;
+    "LazyBatchNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm2d::new(|o| batch_norm_options(&a, o)).map_err(text)?;
+    "LazyInstanceNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm2d::new(|o| instance_norm_options(&a, true, o)).map_err(text)?;
+    "LPPool2d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool2d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
+        o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
+    });
+    "LazyConv3d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<3>(&a)?;
+    "LazyConvTranspose3d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<3>(&a)?;
+    "LazyBatchNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm3d::new(|o| batch_norm_options(&a, o)).map_err(text)?;
+    "LazyInstanceNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm3d::new(|o| instance_norm_options(&a, true, o)).map_err(text)?;
+    "LPPool3d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool3d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
+        o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
+    });
+    "Fold" ("output_size", "kernel_size", "dilation", "padding", "stride") |a| nn::Fold::with(a.ints("output_size", 0), a.ints("kernel_size", 0), |o| blocks(&a, o));
+    "Unfold" ("kernel_size", "dilation", "padding", "stride") |a| nn::Unfold::with(a.ints("kernel_size", 0), |o| blocks(&a, o));
+    "PixelShuffle" ("upscale_factor") |a| nn::PixelShuffle::new(a.int("upscale_factor", 1));
+    "PixelUnshuffle" ("downscale_factor") |a| nn::PixelUnshuffle::new(a.int("downscale_factor", 1));
+    "ChannelShuffle" ("groups") |a| nn::ChannelShuffle::new(a.int("groups", 1));
+    "RReLU" ("lower", "upper") |a| nn::RReLU::with(a.float("lower", 0.125), a.float("upper", 1.0 / 3.0));
+    "LocalResponseNorm" ("size", "alpha", "beta", "k") |a| nn::LocalResponseNorm::with(a.int("size", 1), |o| {
+        o.alpha(a.float("alpha", 1e-4)).beta(a.float("beta", 0.75)).k(a.float("k", 1.0))
+    });
+    "Upsample" ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor") |a| nn::Upsample::new(|o| upsample(&a, o));
+    "UpsamplingNearest2d" ("size", "scale_factor") |a| nn::UpsamplingNearest2d::new(|o| upsample(&a, o));
+    "UpsamplingBilinear2d" ("size", "scale_factor") |a| nn::UpsamplingBilinear2d::new(|o| upsample(&a, o));
     "ConstantPad3d" ("padding", "value") |a| nn::ConstantPad3d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
 }
 
 fn conv<const D: usize>(a: &Arguments<'_>) -> Result<nn::Conv<D>, Reason> {
-    nn::Conv::with(a.int("in_channels", 0), a.int("out_channels", 0), a.ints("kernel_size", 0), |o| {
-        let o = o.stride(a.ints("stride", 1)).dilation(a.ints("dilation", 1)).groups(a.int("groups", 1));
-        let o = o.bias(a.flag("bias", true)).padding_mode(a.padding_mode());
-        o.padding(a.padding())
-    })
-    .map_err(text)
+    let (inputs, outputs) = (a.int("in_channels", 0), a.int("out_channels", 0));
+    nn::Conv::with(inputs, outputs, a.ints("kernel_size", 0), |o| conv_options(a, o)).map_err(text)
 }
+
+fn conv_options(a: &Arguments<'_>, o: nn::ConvOptions) -> nn::ConvOptions {
+    let o = o.stride(a.ints("stride", 1)).dilation(a.ints("dilation", 1)).groups(a.int("groups", 1));
+    o.bias(a.flag("bias", true)).padding_mode(a.padding_mode()).padding(a.padding())
+}
+
+fn lazy_conv<const D: usize>(a: &Arguments<'_>) -> Result<nn::Lazy<nn::Conv<D>>, Reason> {
+    let kernel = a.ints("kernel_size", 0);
+    nn::Lazy::<nn::Conv<D>>::new(a.int("out_channels", 0), kernel, |o| conv_options(a, o)).map_err(text)
+}
+
+fn lazy_transposed<const D: usize>(a: &Arguments<'_>) -> Result<nn::Lazy<nn::ConvTranspose<D>>, Reason> {
+    let kernel = a.ints("kernel_size", 0);
+    let options = |o| transposed_options(a, o);
+    nn::Lazy::<nn::ConvTranspose<D>>::new(a.int("out_channels", 0), kernel, options).map_err(text)
+}
+
+fn transposed_options(a: &Arguments<'_>, o: nn::ConvTransposeOptions) -> nn::ConvTransposeOptions {
+    let o = o.stride(a.ints("stride", 1)).padding(a.ints("padding", 0));
+    let o = o.output_padding(a.ints("output_padding", 0)).dilation(a.ints("dilation", 1));
+    o.groups(a.int("groups", 1)).bias(a.flag("bias", true))
+}
+
+fn blocks(a: &Arguments<'_>, o: nn::functional::BlockOptions) -> nn::functional::BlockOptions {
+    o.dilation(a.ints("dilation", 1)).padding(a.ints("padding", 0)).stride(a.ints("stride", 1))
+}
+
+fn upsample(a: &Arguments<'_>, o: nn::UpsampleOptions) -> nn::UpsampleOptions {
+    let o = o.size(a.opt_ints("size").as_deref()).scale_factor(a.opt_floats("scale_factor"));
+    let o = o.mode(a.word("mode", "nearest")).align_corners(a.opt_flag("align_corners"));
+    o.recompute_scale_factor(a.flag("recompute_scale_factor", false))
+}
+
+fn fractional<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
+    // Recorded wider than the module has them.
+    let samples = a.tensor("_random_samples")?.map(|t| t.to_dtype(DType::F32)).transpose().map_err(text)?;
+    let layer = nn::FractionalMaxPool::<D>::new(a.ints("kernel_size", 0), |o| {
+        let o = o.output_size(a.opt_ints("output_size").as_deref());
+        o.output_ratio(a.opt_floats("output_ratio")).random_samples(samples)
+    })
+    .map_err(text)?;
+    let both = a.flag("return_indices", false);
+    Ok(multiple(layer, move |m, x| {
+        let (values, indices) = m.forward_with_indices(&x[0])?;
+        Ok(if both { vec![values, indices] } else { vec![values] })
+    }))
+}
+
+/// The third input, where there is one, is the size of the output.
+fn unpool<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
+    let layer = nn::MaxUnpool::<D>::with(a.ints("kernel_size", 0), |o| {
+        o.stride(a.opt_ints("stride").as_deref()).padding(a.ints("padding", 0))
+    });
+    let forward = |m: &nn::MaxUnpool<D>, x: &[Tensor]| match x {
+        [input, indices, size] => Ok(vec![m.forward_to(input, indices, &size.to_vec::<i64>()?)?]),
+        x => Ok(vec![m.forward(&x[0], &x[1])?]),
+    };
+    Ok(multiple(layer.map_err(text)?, forward))
+}
+
+/// The names of the positional arguments of an unpooling layer.
+const UNPOOL: [&str; 3] = ["kernel_size", "stride", "padding"];
+
+/// The names of the positional arguments of a pool with windows at random places.
+const FRACTIONAL: [&str; 5] =
+    ["kernel_size", "output_size", "output_ratio", "return_indices", "_random_samples"];
 
 /// The names of the positional arguments of a transposed convolution.
 const TRANSPOSED: [&str; 9] = [
@@ -164,11 +260,8 @@ const TRANSPOSED: [&str; 9] = [
 /// The second input, where there is one, is the size of the output.
 fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
     let (inputs, outputs) = (a.int("in_channels", 0), a.int("out_channels", 0));
-    let layer = nn::ConvTranspose::<D>::with(inputs, outputs, a.ints("kernel_size", 0), |o| {
-        let o = o.stride(a.ints("stride", 1)).padding(a.ints("padding", 0));
-        let o = o.output_padding(a.ints("output_padding", 0)).dilation(a.ints("dilation", 1));
-        o.groups(a.int("groups", 1)).bias(a.flag("bias", true))
-    });
+    let kernel = a.ints("kernel_size", 0);
+    let layer = nn::ConvTranspose::<D>::with(inputs, outputs, kernel, |o| transposed_options(a, o));
     let forward = |layer: &nn::ConvTranspose<D>, x: &[Tensor]| match x {
         [input, size] => Ok(vec![layer.forward_to(input, &size.to_vec::<i64>()?)?]),
         x => Ok(vec![layer.forward(&x[0])?]),
@@ -194,23 +287,25 @@ fn avg_pool<const D: usize>(a: &Arguments<'_>) -> nn::AvgPool<D> {
 }
 
 fn batch_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::BatchNorm<D>, Reason> {
-    nn::BatchNorm::with(a.int("num_features", 0), |o| {
-        let o = o
-            .eps(a.float("eps", 1e-5))
-            .momentum(a.opt_float("momentum", Some(0.1)))
-            .affine(a.flag("affine", true));
-        o.track_running_stats(a.flag("track_running_stats", true)).bias(a.flag("bias", true))
-    })
-    .map_err(text)
+    nn::BatchNorm::with(a.int("num_features", 0), |o| batch_norm_options(a, o)).map_err(text)
+}
+
+fn batch_norm_options(a: &Arguments<'_>, o: nn::BatchNormOptions) -> nn::BatchNormOptions {
+    let o = o
+        .eps(a.float("eps", 1e-5))
+        .momentum(a.opt_float("momentum", Some(0.1)))
+        .affine(a.flag("affine", true));
+    o.track_running_stats(a.flag("track_running_stats", true)).bias(a.flag("bias", true))
 }
 
 fn instance_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::InstanceNorm<D>, Reason> {
-    nn::InstanceNorm::with(a.int("num_features", 0), |o| {
-        let o =
-            o.eps(a.float("eps", 1e-5)).momentum(a.float("momentum", 0.1)).affine(a.flag("affine", false));
-        o.track_running_stats(a.flag("track_running_stats", false)).bias(a.flag("bias", true))
-    })
-    .map_err(text)
+    nn::InstanceNorm::with(a.int("num_features", 0), |o| instance_norm_options(a, false, o)).map_err(text)
+}
+
+/// `on`: whether it is affine and keeps statistics unless told otherwise, as only the lazy forms are.
+fn instance_norm_options(a: &Arguments<'_>, on: bool, o: nn::InstanceNormOptions) -> nn::InstanceNormOptions {
+    let o = o.eps(a.float("eps", 1e-5)).momentum(a.float("momentum", 0.1)).affine(a.flag("affine", on));
+    o.track_running_stats(a.flag("track_running_stats", on)).bias(a.flag("bias", true))
 }
 
 /// Builds the module.
@@ -306,6 +401,15 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         "ConvTranspose1d" => transposed::<1>(&args(&TRANSPOSED)?)?,
         "ConvTranspose2d" => transposed::<2>(&args(&TRANSPOSED)?)?,
         "ConvTranspose3d" => transposed::<3>(&args(&TRANSPOSED)?)?,
+        "CosineSimilarity" => {
+            let a = args(&["dim", "eps"])?;
+            loss!(nn::CosineSimilarity::with(a.int("dim", 1), a.float("eps", 1e-8)))
+        }
+        "MaxUnpool1d" => unpool::<1>(&args(&UNPOOL)?)?,
+        "MaxUnpool2d" => unpool::<2>(&args(&UNPOOL)?)?,
+        "MaxUnpool3d" => unpool::<3>(&args(&UNPOOL)?)?,
+        "FractionalMaxPool2d" => fractional::<2>(&args(&FRACTIONAL)?)?,
+        "FractionalMaxPool3d" => fractional::<3>(&args(&FRACTIONAL)?)?,
         "Bilinear" => {
             let a = args(&["in1_features", "in2_features", "out_features", "bias"])?;
             let (n1, n2, n) = (a.int("in1_features", 0), a.int("in2_features", 0), a.int("out_features", 0));

@@ -171,6 +171,28 @@ impl Arguments<'_> {
         }
     }
 
+    /// One float or several, or none.
+    pub fn opt_floats(&self, name: &str) -> Option<Vec<f64>> {
+        let float = |v: &V| match v {
+            V::Int(i) => Some(*i as f64),
+            V::Float(x) => Some(*x),
+            _ => None,
+        };
+        match self.get(name)? {
+            V::Ints(list) => Some(list.iter().map(|i| *i as f64).collect()),
+            V::List(list) => list.iter().map(float).collect(),
+            one => float(one).map(|x| vec![x]),
+        }
+    }
+
+    /// A boolean that may be absent.
+    pub fn opt_flag(&self, name: &str) -> Option<bool> {
+        match self.get(name) {
+            Some(V::Bool(b)) => Some(*b),
+            _ => None,
+        }
+    }
+
     /// A text.
     pub fn word(&self, name: &str, default: &str) -> String {
         match self.get(name) {

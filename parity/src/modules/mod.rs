@@ -6,7 +6,7 @@ mod inputs;
 mod sequence;
 
 use cresset_core::random::manual_seed;
-use cresset_core::{Tensor, autograd};
+use cresset_core::{DType, Tensor, autograd, no_grad};
 use cresset_nn::{Module, StateDict};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -29,6 +29,10 @@ struct Case {
     dtype: String,
     training: bool,
     repr: String,
+    #[serde(default)]
+    lazy: bool,
+    #[serde(default)]
+    repr_materialised: Option<String>,
     #[serde(default)]
     state: Vec<(String, V)>,
     #[serde(default)]
@@ -97,6 +101,9 @@ fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
     if module.repr() != case.repr {
         return Err(format!("repr {:?}, expected {:?}", module.repr(), case.repr));
     }
+    if case.lazy {
+        materialise(case, &subject, pack)?;
+    }
     if let Some(want) = &case.init_state {
         check_state(&module.state_dict(), want, INITIAL, pack).map_err(|e| format!("initial state: {e}"))?;
     }
@@ -116,6 +123,22 @@ fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
     match &case.grad {
         Some(grad) => backward(grad, module, &inputs, &outputs, pack),
         None => Ok(()),
+    }
+}
+
+/// Calls a lazy layer once, on inputs of its first dtype, so that it makes its parameters.
+fn materialise(case: &Case, subject: &Subject, pack: &Pack) -> Result<(), Reason> {
+    let mut inputs = Inputs::read(&case.forward.args, &case.forward.kwargs, pack)?;
+    for (_, t) in inputs.tensors.iter_mut().filter(|(_, t)| t.is_floating_point()) {
+        *t = t.to_dtype(DType::F32).map_err(text)?;
+    }
+    let _guard = no_grad();
+    (subject.forward)(&inputs).map_err(text)?;
+    match &case.repr_materialised {
+        Some(want) if subject.module.repr() != *want => {
+            Err(format!("repr {:?}, expected {want:?}", subject.module.repr()))
+        }
+        _ => Ok(()),
     }
 }
 

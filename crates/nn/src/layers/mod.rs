@@ -1,7 +1,6 @@
 //! Layers, one family per file.
 
 mod activation;
-mod adaptive_softmax;
 mod attention;
 mod batch_norm;
 mod blocks;
@@ -30,7 +29,6 @@ mod transformer;
 mod transformer_layers;
 
 pub use activation::*;
-pub use adaptive_softmax::{AdaptiveLogSoftmaxOptions, AdaptiveLogSoftmaxWithLoss};
 pub use attention::{AttentionOptions, MultiheadAttention, MultiheadAttentionOptions, OutputProjection};
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions};
 pub use blocks::{ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold};
