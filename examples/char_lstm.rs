@@ -31,6 +31,7 @@ pub struct CharLstm {
 }
 
 impl CharLstm {
+    /// With weights drawn from the default generator.
     pub fn new(embedding: i64, width: i64, layers: i64) -> Result<CharLstm> {
         Ok(CharLstm {
             embed: Embedding::new(LETTERS, embedding)?,

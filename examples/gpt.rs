@@ -76,6 +76,7 @@ pub struct Gpt {
 }
 
 impl Gpt {
+    /// With weights drawn from the default generator.
     pub fn new(context: i64, width: i64, heads: i64, layers: usize) -> Result<Gpt> {
         Ok(Gpt {
             context,

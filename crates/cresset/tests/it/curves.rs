@@ -58,7 +58,7 @@ fn the_mlp_learns_as_in_pytorch() {
     let model =
         Sequential::new().push(Flatten::new()).push(linear(784, 128)).push(ReLU::new()).push(linear(128, 10));
     let mut optimizer = SGD::new(model.parameters(), 0.1).unwrap();
-    follows("mlp", &model, &mut optimizer, digits(32), |x, y| cross_entropy(x, y));
+    follows("mlp", &model, &mut optimizer, digits(32), cross_entropy);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn lenet_learns_as_in_pytorch() {
         .push(ReLU::new())
         .push(linear(84, 10));
     let mut optimizer = Adam::new(model.parameters(), 1e-3).unwrap();
-    follows("lenet", &model, &mut optimizer, digits(16), |x, y| cross_entropy(x, y));
+    follows("lenet", &model, &mut optimizer, digits(16), cross_entropy);
 }
 
 #[test]
