@@ -1,16 +1,15 @@
-//! Products of vectors and matrices with a rule of their own, and conjugate transposes.
+//! Products of vectors and matrices with a rule of their own.
 
 use cresset_macros::op;
 
 use super::cat_with;
-use super::matmul::adjoint;
 use crate::layout::{broadcast_shapes, wrap_dim};
 use crate::op::OpDef;
 use crate::scalar::type_name;
 use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
 
 pub(crate) static OPS: &[&OpDef] =
-    op_list![linalg_cross, cross, linalg_vander, _trilinear, _int_mm, _addmm_activation, mh, matrix_h,];
+    op_list![linalg_cross, cross, linalg_vander, _trilinear, _int_mm, _addmm_activation];
 
 /// The cross product along a dimension of size 3.
 #[op("linalg_cross(Tensor self, Tensor other, *, int dim=-1) -> Tensor", composite, out = "out")]
@@ -124,29 +123,5 @@ mod _addmm_activation {
     ) -> Result<Tensor> {
         let sum = this.addmm_with(mat1, mat2, |o| o.beta(beta).alpha(alpha))?;
         if use_gelu { sum.gelu() } else { sum.relu() }
-    }
-}
-
-/// Each matrix transposed and conjugated (`x.mH`).
-#[op("mH(Tensor(a) self) -> Tensor(a)", composite)]
-mod mh {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        let n = this.dim();
-        ensure!(n != 1, "tensor.mH is only supported on matrices or batches of matrices. Got {n}-D tensor.");
-        if n == 0 { Ok(this.clone()) } else { adjoint(this) }
-    }
-}
-
-/// A matrix transposed and conjugated (`x.H`).
-#[op("matrix_H(Tensor(a) self) -> Tensor(a)", composite)]
-mod matrix_h {
-    fn kernel(this: &Tensor) -> Result<Tensor> {
-        let n = this.dim();
-        let hint = if n > 2 { " For batches of matrices, consider using tensor.mH" } else { "" };
-        ensure!(
-            n == 2 || n == 0,
-            "tensor.H is only supported on matrices (2-D tensors). Got {n}-D tensor.{hint}"
-        );
-        if n == 0 { Ok(this.clone()) } else { adjoint(this) }
     }
 }

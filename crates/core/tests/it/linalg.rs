@@ -18,7 +18,7 @@ fn numbers(sizes: &[i64], complex: bool, salt: i64) -> Tensor {
 fn hermitian(sizes: &[i64], complex: bool, shift: f64) -> Tensor {
     let a = numbers(sizes, complex, 3);
     let one = ops::eye_with(sizes[sizes.len() - 1], |o| o.dtype(a.dtype())).unwrap();
-    a.add(&a.mh().unwrap()).unwrap().add(&one.mul_scalar(shift).unwrap()).unwrap()
+    a.add(&a.adjoint().unwrap()).unwrap().add(&one.mul_scalar(shift).unwrap()).unwrap()
 }
 
 #[track_caller]
@@ -67,7 +67,7 @@ fn eigenvectors_multiply_back() {
             for side in ["L", "U"] {
                 let (w, v) = a.linalg_eigh_with(|o| o.UPLO(side)).unwrap();
                 assert_close(
-                    &v.mul(&w.unsqueeze(-2).unwrap()).unwrap().matmul(&v.mh().unwrap()).unwrap(),
+                    &v.mul(&w.unsqueeze(-2).unwrap()).unwrap().matmul(&v.adjoint().unwrap()).unwrap(),
                     &a,
                 );
             }
@@ -86,7 +86,8 @@ fn definite_and_indefinite_systems_are_solved() {
         let a = hermitian(&shape(batch, 4, 4), complex, 9.0);
         for upper in [false, true] {
             let l = a.linalg_cholesky_with(|o| o.upper(upper)).unwrap();
-            let (x, y) = if upper { (l.mh().unwrap(), l.clone()) } else { (l.clone(), l.mh().unwrap()) };
+            let (x, y) =
+                if upper { (l.adjoint().unwrap(), l.clone()) } else { (l.clone(), l.adjoint().unwrap()) };
             assert_close(&x.matmul(&y).unwrap(), &a);
             let x = b.cholesky_solve_with(&l, |o| o.upper(upper)).unwrap();
             assert_close(&a.matmul(&x).unwrap(), &b);
@@ -113,9 +114,9 @@ fn systems_are_solved_from_either_side_and_with_the_adjoint() {
         );
         let (lu, pivots) = ops::linalg_lu_factor(&a).unwrap();
         let x = ops::linalg_lu_solve_with(&lu, &pivots, &right, |o| o.adjoint(true)).unwrap();
-        assert_close(&a.mh().unwrap().matmul(&x).unwrap(), &right);
+        assert_close(&a.adjoint().unwrap().matmul(&x).unwrap(), &right);
         let x = ops::linalg_lu_solve_with(&lu, &pivots, &left, |o| o.left(false).adjoint(true)).unwrap();
-        assert_close(&x.matmul(&a.mh().unwrap()).unwrap(), &left);
+        assert_close(&x.matmul(&a.adjoint().unwrap()).unwrap(), &left);
         for upper in [false, true] {
             let t = if upper { a.triu() } else { a.tril() }.unwrap();
             let x = a.linalg_solve_triangular(&right, upper).unwrap();
@@ -136,8 +137,8 @@ fn reflections_make_the_orthogonal_factor() {
         let c = numbers(&shape(batch, 5, 2), complex, 9);
         let (full, _) = ops::linalg_qr_with(&a, |o| o.mode("complete")).unwrap();
         assert_close(&r.ormqr(&tau, &c).unwrap(), &full.matmul(&c).unwrap());
-        let turned = r.ormqr_with(&tau, &c.mh().unwrap(), |o| o.left(false).transpose(true)).unwrap();
-        assert_close(&turned, &c.mh().unwrap().matmul(&full.mh().unwrap()).unwrap());
+        let turned = r.ormqr_with(&tau, &c.adjoint().unwrap(), |o| o.left(false).transpose(true)).unwrap();
+        assert_close(&turned, &c.adjoint().unwrap().matmul(&full.adjoint().unwrap()).unwrap());
     });
 }
 
@@ -216,8 +217,8 @@ fn systems_differentiate_twice() {
 fn factorisations_differentiate_twice() {
     for complex in [false, true] {
         let h = hermitian(&[3, 3], complex, 8.0);
-        let own = |t: &Tensor| t.add(&t.mh()?)?.mul_scalar(0.5);
-        check(&[h.clone()], true, |v| Ok(vec![own(&v[0])?.linalg_cholesky()?]));
+        let own = |t: &Tensor| t.add(&t.adjoint()?)?.mul_scalar(0.5);
+        check(std::slice::from_ref(&h), true, |v| Ok(vec![own(&v[0])?.linalg_cholesky()?]));
         check(&[h], true, |v| Ok(vec![own(&v[0])?.linalg_eigvalsh()?]));
         for (m, n) in [(3, 3), (4, 3), (3, 4)] {
             let a = [numbers(&[m, n], complex, 14)];
