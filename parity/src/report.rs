@@ -1,8 +1,8 @@
 //! What came of the cases of a file, and how a panic becomes a failure.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 use crate::kit::Reason;
@@ -100,19 +100,27 @@ impl FileReport {
 
 thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs a case; an error or a panic inside it is a failure.
 pub fn guarded(f: impl FnOnce() -> Result<(), Reason>) -> Outcome {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        set_hook(Box::new(|info| {
+        let usual = take_hook();
+        set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                return usual(info);
+            }
             let place = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
             let text = info.payload_as_str().unwrap_or("?");
             PANIC.with(|slot| *slot.borrow_mut() = Some(format!("panic{place}: {text}")));
         }));
     });
-    match catch_unwind(AssertUnwindSafe(f)) {
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    GUARDED.set(outer);
+    match result {
         Ok(Ok(())) => Outcome::Passed,
         Ok(Err(reason)) => Outcome::Failed(reason),
         Err(_) => {

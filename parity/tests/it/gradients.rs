@@ -45,15 +45,41 @@ fn function<'a>(
         map_tensors(&mut args, |_, t| {
             inputs.iter().position(|input| input.same(t)).map_or_else(|| t.clone(), |i| given[i].clone())
         });
+        if HERMITIAN.contains(&sample.op.name()) {
+            let (_, matrix) = &mut args[0];
+            if let Value::Tensor(a) = matrix {
+                *a = a.add(&a.adjoint()?)?.mul_scalar(0.5)?;
+            }
+        }
         let outputs = sample.call(&sample.op, &args)?;
         Ok(outputs.into_iter().flat_map(Value::into_tensors).filter(Tensor::requires_grad).collect())
     }
 }
 
-/// Whether PyTorch gives something else than the derivative: none for a padding row, scaled by frequency, and for
-/// `as_strided_scatter` the gradient of what was overwritten.
+/// They take their matrix as Hermitian and read one triangle of it, so only such a matrix may be varied.
+const HERMITIAN: [&str; 6] = [
+    "_linalg_eigh",
+    "linalg_cholesky",
+    "linalg_cholesky_ex",
+    "linalg_eigh",
+    "linalg_eigvalsh",
+    "linalg_matrix_sqrth",
+];
+
+/// Where PyTorch's gradient is no limit of differences: that of what `as_strided_scatter` overwrites, eigenvectors up to a
+/// phase, positions that occur twice, the kink of a rectifier, norms taken as constants in second gradients.
+const NO_DERIVATIVE: [&str; 6] = [
+    "as_strided_scatter",
+    "linalg_eig",
+    "max_unpool3d",
+    "rnn_relu",
+    "_weight_norm",
+    "_weight_norm_interface",
+];
+
+/// Whether PyTorch gives something else than the derivative: also none for a padding row, or scaled by frequency.
 fn redefines_gradient(sample: &Sample<'_>) -> bool {
-    if sample.case.op == "aten::as_strided_scatter" {
+    if NO_DERIVATIVE.contains(&sample.op.name()) {
         return true;
     }
     sample.case.args.iter().any(|a| matches!(a.name.as_str(), "padding_idx" | "scale_grad_by_freq"))

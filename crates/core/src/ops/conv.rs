@@ -127,7 +127,7 @@ mod convolution_backward {
         output_mask: &[bool],
         needs: Needs,
     ) -> Result<Grads> {
-        let of = |i: usize| grads[i].as_ref().filter(|_| output_mask[i]);
+        let of = |i: usize| grads[i].as_ref().filter(|_| output_mask.get(i) == Some(&true));
         let again = |x: &Tensor, w: &Tensor| {
             convolution::call(x, w, None, stride, padding, dilation, transposed, output_padding, groups)
         };

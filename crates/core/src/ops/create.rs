@@ -464,7 +464,7 @@ fn triangle_indices(
     let (mut rows, mut cols) = (Vec::new(), Vec::new());
     for i in 0..row {
         let (start, end) = columns(i);
-        crate::copy::check_room(2 * (end.min(col) - start.max(0)).max(0))?;
+        crate::copy::check_room(end.min(col).saturating_sub(start.max(0)).max(0).saturating_mul(2))?;
         for j in start.clamp(0, col)..end.clamp(0, col) {
             rows.push(i);
             cols.push(j);

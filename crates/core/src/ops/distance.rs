@@ -25,7 +25,11 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 /// Distances in the p-norm between each row of `x1` and each of `x2`: `[*, P, M]`, `[*, R, M]` -> `[*, P, R]`.
 ///
 /// For the Euclidean norm of many rows (`compute_mode` 0), or always (1), or never (2), by a matrix product.
-#[op("cdist(Tensor x1, Tensor x2, float p=2., int? compute_mode=None) -> Tensor", composite)]
+#[op(
+    "cdist(Tensor x1, Tensor x2, float p=2., int? compute_mode=None) -> Tensor",
+    autocast = "fp32",
+    composite
+)]
 mod cdist {
     fn kernel(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<i64>) -> Result<Tensor> {
         for (name, x) in [("X1", x1), ("X2", x2)] {

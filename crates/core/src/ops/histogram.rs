@@ -234,7 +234,7 @@ fn even_edges(points: &Tensor, bins: &[i64], range: Option<&[f64]>) -> Result<Ve
             _ => (0.0, 1.0),
         };
         let (low, high) = widened(d, low, high)?;
-        linspace_with(low, high, bins + 1, |o| o.dtype(points.dtype()))
+        linspace_with(low, high, bins + 1, |o| o.dtype(points.dtype()).device(points.device()))
     };
     bins.iter().enumerate().map(edges).collect()
 }

@@ -20,6 +20,7 @@ pub(crate) static OPS: &[&OpDef] =
 /// Eigenvalues of general matrices, in no order, and eigenvectors of length 1 in columns; both complex.
 #[op(
     "linalg_eig(Tensor self) -> (Tensor eigenvalues, Tensor eigenvectors)",
+    autocast = "fp32",
     wrt(this),
     out("out", eigenvalues, eigenvectors)
 )]
@@ -92,7 +93,7 @@ fn decompose(name: &str, a: &Tensor, vectors: bool) -> Result<(Tensor, Tensor)> 
 }
 
 /// Eigenvalues of general matrices, in no order; complex.
-#[op("linalg_eigvals(Tensor self) -> Tensor", composite, out = "out")]
+#[op("linalg_eigvals(Tensor self) -> Tensor", autocast = "fp32", composite, out = "out")]
 mod linalg_eigvals {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         // Their gradient needs the vectors.

@@ -97,7 +97,7 @@ mod matrix_power {
 }
 
 /// The Hermitian positive square root of Hermitian positive-definite matrices, of which the lower triangle is read.
-#[op("linalg_matrix_sqrth(Tensor self) -> Tensor", composite)]
+#[op("linalg_matrix_sqrth(Tensor self) -> Tensor", autocast = "fp32", composite)]
 mod linalg_matrix_sqrth {
     fn kernel(this: &Tensor) -> Result<Tensor> {
         check_square("linalg.matrix_sqrth", "A", this)?;

@@ -193,7 +193,7 @@ fn with_inverse(this: &Tensor, norm: impl Fn(&Tensor) -> Result<Tensor>) -> Resu
 }
 
 /// Condition number for the matrix norm of order `p` (2, if none is given).
-#[op("linalg_cond(Tensor self, Scalar? p=None) -> Tensor", composite, out = "out")]
+#[op("linalg_cond(Tensor self, Scalar? p=None) -> Tensor", autocast = "fp32", composite, out = "out")]
 mod linalg_cond {
     fn kernel(this: &Tensor, p: Option<Scalar>) -> Result<Tensor> {
         check_cond(this)?;
@@ -217,7 +217,7 @@ mod linalg_cond {
 }
 
 /// Condition number for the matrix norm `"fro"` or `"nuc"`.
-#[op("linalg_cond.p_str(Tensor self, str p) -> Tensor", composite, out = "p_str_out")]
+#[op("linalg_cond.p_str(Tensor self, str p) -> Tensor", autocast = "fp32", composite, out = "p_str_out")]
 mod linalg_cond_str {
     fn kernel(this: &Tensor, p: &str) -> Result<Tensor> {
         check_cond(this)?;

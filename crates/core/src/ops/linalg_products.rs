@@ -108,6 +108,7 @@ mod _int_mm {
 /// `relu` or `gelu` of `beta * self + alpha * mat1 mat2`.
 #[op(
     "_addmm_activation(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1, bool use_gelu=False) -> Tensor",
+    autocast = "lower",
     composite,
     no_method,
     out = "out"

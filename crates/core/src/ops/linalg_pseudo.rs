@@ -169,7 +169,7 @@ mod linalg_pinv_rcond_tensor {
 }
 
 /// As [`linalg_pinv_rcond`].
-#[op("pinverse(Tensor self, float rcond=1.0000000000000001e-15) -> Tensor", composite)]
+#[op("pinverse(Tensor self, float rcond=1.0000000000000001e-15) -> Tensor", autocast = "fp32", composite)]
 mod pinverse {
     fn kernel(this: &Tensor, rcond: f64) -> Result<Tensor> {
         linalg_pinv_rcond::call(this, rcond, false)
@@ -179,6 +179,7 @@ mod pinverse {
 /// The number of singular values above `max(atol, rtol * largest)`.
 #[op(
     "linalg_matrix_rank.atol_rtol_tensor(Tensor input, *, Tensor? atol=None, Tensor? rtol=None, bool hermitian=False) -> Tensor",
+    autocast = "fp32",
     no_grad = "a number of values",
     out = "atol_rtol_tensor_out"
 )]
@@ -207,6 +208,7 @@ mod linalg_matrix_rank_tensor {
 /// [`linalg_matrix_rank_tensor`] with numbers.
 #[op(
     "linalg_matrix_rank.atol_rtol_float(Tensor self, *, float? atol=None, float? rtol=None, bool hermitian=False) -> Tensor",
+    autocast = "fp32",
     composite,
     out = "atol_rtol_float_out"
 )]
@@ -218,7 +220,12 @@ mod linalg_matrix_rank {
 }
 
 /// The number of singular values above `tol`.
-#[op("linalg_matrix_rank(Tensor self, float tol, bool hermitian=False) -> Tensor", composite, out = "out")]
+#[op(
+    "linalg_matrix_rank(Tensor self, float tol, bool hermitian=False) -> Tensor",
+    autocast = "fp32",
+    composite,
+    out = "out"
+)]
 mod linalg_matrix_rank_tol {
     fn kernel(this: &Tensor, tol: f64, hermitian: bool) -> Result<Tensor> {
         linalg_matrix_rank::call(this, Some(tol), Some(0.0), hermitian)
@@ -228,6 +235,7 @@ mod linalg_matrix_rank_tol {
 /// The number of singular values above `tol`.
 #[op(
     "linalg_matrix_rank.tol_tensor(Tensor input, Tensor tol, bool hermitian=False) -> Tensor",
+    autocast = "fp32",
     composite,
     out = "out_tol_tensor"
 )]
@@ -244,6 +252,7 @@ mod linalg_matrix_rank_tol_tensor {
 /// the largest as zero.
 #[op(
     "linalg_lstsq(Tensor self, Tensor b, float? rcond=None, *, str? driver=None) -> (Tensor solution, Tensor residuals, Tensor rank, Tensor singular_values)",
+    autocast = "fp32",
     wrt(this, b),
     out("out", solution, residuals, rank, singular_values)
 )]

@@ -14,6 +14,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![quantile, quantile_scalar, nanquanti
 /// quantiles NaN.
 #[op(
     "quantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation=\"linear\") -> Tensor",
+    autocast = "fp32",
     composite,
     out
 )]
@@ -32,6 +33,7 @@ mod quantile {
 /// The quantile `q` along `dim`, by default of all elements.
 #[op(
     "quantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation=\"linear\") -> Tensor",
+    autocast = "fp32",
     composite,
     out = "scalar_out"
 )]
@@ -44,6 +46,7 @@ mod quantile_scalar {
 /// As [`quantile`], of the elements that are not NaN.
 #[op(
     "nanquantile(Tensor self, Tensor q, int? dim=None, bool keepdim=False, *, str interpolation=\"linear\") -> Tensor",
+    autocast = "fp32",
     composite,
     out
 )]
@@ -62,6 +65,7 @@ mod nanquantile {
 /// As [`quantile_scalar`], of the elements that are not NaN.
 #[op(
     "nanquantile.scalar(Tensor self, float q, int? dim=None, bool keepdim=False, *, str interpolation=\"linear\") -> Tensor",
+    autocast = "fp32",
     composite,
     out = "scalar_out"
 )]

@@ -193,7 +193,7 @@ pub(crate) fn slice(
     let (start, end) = slice_bounds(layout.sizes[d], start, end);
     let mut out = layout.clone();
     out.offset += (start * layout.strides[d]) as usize;
-    out.sizes[d] = (end - start + step - 1) / step;
+    out.sizes[d] = (end - start).unsigned_abs().div_ceil(step as u64) as i64;
     out.strides[d] = layout.strides[d].saturating_mul(step);
     Ok(out)
 }

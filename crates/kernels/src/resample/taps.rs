@@ -286,14 +286,14 @@ impl<T: Real> Taps<T> {
         let grow = if step > T::ONE { step } else { T::ONE };
         let support = T::real(filter.width() as f64 * 0.5) * grow;
         let shrink = T::ONE / grow;
-        let widest = support.wide().ceil() as i64 * 2 + 1;
+        let widest = (support.wide().ceil() as i64).saturating_mul(2).saturating_add(1);
         Taps::build(scale.input, scale.output, |o, index, weight| {
             let center = T::real(step.wide() * (o as f64 + 0.5));
             let low = ((center - support).wide() + 0.5).max(0.0) as i64;
             let high = (((center + support).wide() + 0.5) as i64).min(scale.input as i64);
             let start = weight.len();
             let mut total = T::ZERO;
-            for i in low..high.min(low + widest) {
+            for i in low..high.min(low.saturating_add(widest)) {
                 let w = filter.weight((T::real(i as f64) - center + T::real(0.5)) * shrink);
                 index.push(i as u32);
                 weight.push(w);
