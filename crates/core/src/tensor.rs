@@ -591,7 +591,7 @@ impl Tensor {
 }
 
 fn check_reach(storage: &Storage, layout: &Layout, dtype: DType) -> Result<()> {
-    let step = |(n, s): (&i64, &i64)| i128::from((n - 1).max(0)) * i128::from((*s).min(0));
+    let step = |(n, s): (&i64, &i64)| i128::from(n.saturating_sub(1).max(0)) * i128::from((*s).min(0));
     let lowest: i128 = layout.sizes.iter().zip(&layout.strides).map(step).sum();
     checked_numel(&layout.sizes, 1)?;
     let fits = layout.end().checked_mul(dtype.size()).is_some_and(|end| end <= storage.nbytes());

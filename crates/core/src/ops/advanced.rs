@@ -195,7 +195,7 @@ mod index_put {
         );
         let plan = Plan::new(this, indices)?;
         let result = target(this, out)?;
-        let values = apart(values, &result)?;
+        let values = apart(values, &result)?.to_dtype(result.dtype())?;
         let spread = spread(&values, &plan.sizes)?;
         let how = if accumulate { Visit::Combine(Combine::Sum) } else { Visit::Put };
         let plan = if result.strides() == this.strides() { plan } else { Plan::new(&result, indices)? };

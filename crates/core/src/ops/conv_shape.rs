@@ -149,8 +149,9 @@ impl Shape {
         if self.transposed {
             return self.check_transposed();
         }
-        let padded: Vec<i64> = input.iter().zip(&self.padding).map(|(n, p)| n + 2 * p).collect();
-        let reach: Vec<i64> = kernel.iter().zip(&self.dilation).map(|(k, d)| d * (k - 1) + 1).collect();
+        let padded: Vec<i64> =
+            input.iter().zip(&self.padding).map(|(n, p)| n.saturating_add(p.saturating_mul(2))).collect();
+        let reach: Vec<i64> = kernel.iter().zip(&self.dilation).map(|(k, d)| reach(*k, *d)).collect();
         if padded.iter().zip(&reach).any(|(n, r)| n < r) {
             bail!(
                 "Calculated padded input size per channel: ({}). Kernel size: ({}). Kernel size can't be greater than actual input size",
@@ -193,11 +194,14 @@ impl Shape {
         let channels = if self.transposed { self.weight[1] * self.groups } else { self.weight[0] };
         let mut sizes = Dims::from_slice(&[self.input[0], channels]);
         for d in 0..self.dims() {
-            let (n, reach) = (self.input[d + 2], self.dilation[d] * (self.weight[d + 2] - 1) + 1);
+            let (n, reach) = (self.input[d + 2], reach(self.weight[d + 2], self.dilation[d]));
+            // Absurd settings give sizes that no memory holds, not a panic.
+            let padding = self.padding[d].saturating_mul(2);
             sizes.push(if self.transposed {
-                (n - 1) * self.stride[d] - 2 * self.padding[d] + reach + self.output_padding[d]
+                let inner = (n - 1).saturating_mul(self.stride[d]).saturating_sub(padding);
+                inner.saturating_add(reach).saturating_add(self.output_padding[d])
             } else {
-                (n + 2 * self.padding[d] - reach) / self.stride[d] + 1
+                n.saturating_add(padding).saturating_sub(reach) / self.stride[d] + 1
             });
         }
         sizes
@@ -252,4 +256,9 @@ fn named(what: &str, list: &[i64]) -> String {
     let list: Vec<i64> = if list.len() == 1 { vec![1, list[0]] } else { list.to_vec() };
     let names = &names[3 - list.len()..];
     list.iter().zip(names).map(|(x, n)| format!("{what}_{n}: {x}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Positions from the first to the last tap of a dilated kernel.
+fn reach(kernel: i64, dilation: i64) -> i64 {
+    dilation.saturating_mul(kernel - 1).saturating_add(1)
 }

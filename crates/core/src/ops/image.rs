@@ -275,7 +275,7 @@ mod col2im {
             kernel_size.get(1).copied().unwrap_or(0)
         );
         let c = geometry(batch, rows / area, size, kernel_size, dilation, padding, stride)?;
-        let expected = (c.blocks[0] * c.blocks[1]) as i64;
+        let expected = c.blocks[0].saturating_mul(c.blocks[1]) as i64;
         ensure!(
             blocks == expected,
             "Given output_size=({}, {}), kernel_size=({}, {}), dilation=({}, {}), padding=({}, {}), stride=({}, {}), expected size of input's dimension 2 to match the calculated number of sliding blocks {} * {} = {expected}, but got input.size(2)={blocks}.",
