@@ -75,11 +75,26 @@ pub fn for_tasks(tasks: usize, f: impl Fn(usize) + Sync) {
     }
 }
 
-/// One parallel loop: the function, the next task to take, and the tasks not yet finished.
+/// A run of tasks: the next one to take, and where the run ends.
+struct Share {
+    next: AtomicUsize,
+    end: usize,
+}
+
+impl Share {
+    fn take(&self) -> Option<usize> {
+        let task = self.next.fetch_add(1, Ordering::Relaxed);
+        (task < self.end).then_some(task)
+    }
+}
+
+/// One parallel loop: the function, a share of the tasks for each thread, and the number of tasks not yet finished.
+///
+/// A thread starts with its own share and then helps with the others. So each core meets the same part of a tensor in
+/// one loop after the other, and finds it in its own cache.
 struct Job {
     call: *const (dyn Fn(usize) + Sync),
-    tasks: usize,
-    next: AtomicUsize,
+    shares: Box<[Share]>,
     pending: AtomicUsize,
     helpers: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -92,13 +107,23 @@ unsafe impl Send for Job {}
 unsafe impl Sync for Job {}
 
 impl Job {
-    fn work(&self) {
+    fn new(call: *const (dyn Fn(usize) + Sync), threads: usize, tasks: usize) -> Job {
+        let cut = |i: usize| i * tasks / threads;
+        Job {
+            call,
+            shares: (0..threads).map(|i| Share { next: AtomicUsize::new(cut(i)), end: cut(i + 1) }).collect(),
+            pending: AtomicUsize::new(tasks),
+            helpers: AtomicUsize::new(threads - 1),
+            panic: Mutex::new(None),
+        }
+    }
+
+    /// Works as the thread of number `who`, the caller being 0, until no task is left to take.
+    fn work(&self, who: usize) {
         INSIDE.set(true);
-        loop {
-            let task = self.next.fetch_add(1, Ordering::Relaxed);
-            if task >= self.tasks {
-                break;
-            }
+        let first = who % self.shares.len();
+        let (later, earlier) = (&self.shares[first..], &self.shares[..first]);
+        for task in later.iter().chain(earlier).flat_map(|share| std::iter::from_fn(|| share.take())) {
             // SAFETY: a task was taken, so `pending` is not yet 0 and the caller still keeps the closure alive.
             let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { (*self.call)(task) }));
             if let Err(panic) = outcome {
@@ -141,21 +166,14 @@ impl Pool {
         // SAFETY: only the lifetime changes; `run` waits below until no thread can call the closure any more.
         let call =
             unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(f) };
-        let job = Arc::new(Job {
-            call,
-            tasks,
-            next: AtomicUsize::new(0),
-            pending: AtomicUsize::new(tasks),
-            helpers: AtomicUsize::new(threads - 1),
-            panic: Mutex::new(None),
-        });
+        let job = Arc::new(Job::new(call, threads, tasks));
         *lock(&self.job) = Some(job.clone());
         self.published.fetch_add(1, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             let _guard = lock(&self.job);
             self.wake.notify_all();
         }
-        job.work();
+        job.work(0);
         let mut polls = 0_usize;
         while job.pending.load(Ordering::Acquire) > 0 {
             polls += 1;
@@ -172,7 +190,7 @@ impl Pool {
         while self.workers.load(Ordering::Relaxed) < wanted {
             let n = self.workers.fetch_add(1, Ordering::Relaxed);
             let spawned =
-                std::thread::Builder::new().name(format!("cresset-{n}")).spawn(move || self.serve());
+                std::thread::Builder::new().name(format!("cresset-{n}")).spawn(move || self.serve(n + 1));
             if spawned.is_err() {
                 self.workers.fetch_sub(1, Ordering::Relaxed);
                 return;
@@ -180,7 +198,7 @@ impl Pool {
         }
     }
 
-    fn serve(&self) {
+    fn serve(&self, who: usize) {
         let mut seen = 0;
         loop {
             seen = self.wait(seen);
@@ -189,7 +207,7 @@ impl Pool {
             let admitted =
                 job.helpers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
             if admitted.is_ok() {
-                job.work();
+                job.work(who);
             }
         }
     }
