@@ -1,6 +1,6 @@
 //! Attention that never holds the matrix of scores.
 
-use cresset_kernels::attention::{Attention, Grid, Real, Saved};
+use cresset_kernels::attention::{Attention, Grid, Saved, Stored};
 
 use cresset_macros::op;
 use smallvec::SmallVec;
@@ -21,27 +21,23 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 
 const NAME: &str = "scaled_dot_product_attention_flash_attention";
 
-/// Runs `$body` with `$T` bound to the type that `$dtype` is computed in and `$S` to that which it is stored in.
-macro_rules! with_types {
-    ($dtype:expr, $T:ident, $S:ident => $body:expr) => {
+/// Runs `$body` with `$S` bound to the type that `$dtype` is stored in.
+macro_rules! with_stored {
+    ($dtype:expr, $S:ident => $body:expr) => {
         match $dtype {
             DType::F64 => {
-                type $T = f64;
                 type $S = f64;
                 $body
             }
             DType::F16 => {
-                type $T = f32;
                 type $S = f16;
                 $body
             }
             DType::BF16 => {
-                type $T = f32;
                 type $S = bf16;
                 $body
             }
             _ => {
-                type $T = f32;
                 type $S = f32;
                 $body
             }
@@ -133,10 +129,10 @@ impl Call {
         })
     }
 
-    fn kernel<T: Real>(&self, mask: Option<&Raw<'_>>) -> Attention<T> {
+    fn kernel<S: Stored>(&self, mask: Option<&Raw<'_>>) -> Attention<S::Sum> {
         let [batch, heads, kv_heads, queries, keys] = self.sizes;
         let (width, causal, mask) = (self.width, self.causal, mask.map(grid));
-        let scale = <T as cresset_kernels::math::Real>::real(self.scale);
+        let scale = <S::Sum as cresset_kernels::math::Real>::real(self.scale);
         Attention { batch, heads, kv_heads, queries, keys, width, scale, causal, mask }
     }
 }
@@ -183,8 +179,8 @@ mod _scaled_dot_product_flash_attention_for_cpu {
         run(&[&output, &logsumexp], &[query, key, value], call.mask.as_ref(), |o, i| {
             let inputs = [&i[0], &i[1], &i[2]];
             // SAFETY: all are locked, have the sizes of the call, and the outputs are fresh.
-            with_types!(dtype, T, S => unsafe {
-                call.kernel::<T>(i.get(3)).forward::<S>(inputs.map(grid), grid(&o[0]), grid(&o[1]));
+            with_stored!(dtype, S => unsafe {
+                S::forward(&call.kernel::<S>(i.get(3)), inputs.map(grid), grid(&o[0]), grid(&o[1]));
             });
         });
         Ok((output, logsumexp))
@@ -244,10 +240,10 @@ mod _scaled_dot_product_flash_attention_for_cpu_backward {
         run(&results.each_ref(), &ins, call.mask.as_ref(), |o, i| {
             let inputs = [&i[1], &i[2], &i[3]];
             // SAFETY: all are locked, have the sizes of the call, and the outputs are fresh.
-            with_types!(dtype, T, S => unsafe {
-                let (grad, out, logsumexp) = (grid::<S>(&i[0]), grid(&i[4]), grid(&i[5]));
+            with_stored!(dtype, S => unsafe {
+                let (grad, out, logsumexp) = (grid(&i[0]), grid(&i[4]), grid(&i[5]));
                 let saved = Saved { grad, inputs: inputs.map(grid), out, logsumexp };
-                call.kernel::<T>(i.get(6)).backward(saved, [grid(&o[0]), grid(&o[1]), grid(&o[2])]);
+                S::backward(&call.kernel::<S>(i.get(6)), saved, [grid(&o[0]), grid(&o[1]), grid(&o[2])]);
             });
         });
         let [q, k, v] = results;

@@ -109,9 +109,10 @@ mod _rnn_sequence {
             with_float!(compute, T => unsafe {
                 let first: &[T] = if cx.is_some() { slice(&i[3]) } else { &[] };
                 let bias: &[T] = if bias.is_some() { slice(&i[i.len() - 1]) } else { &[] };
-                let layer = Recurrence { mode, size: size as usize, batch_sizes, reverse, weight: slice(&i[2]), bias };
+                let weight = slice(&i[2]);
+                let layer = Recurrence::<T> { mode, size: size as usize, batch_sizes, reverse, weight, bias };
                 let work = slice_mut(&o[2]);
-                layer.forward(slice(&i[0]), slice(&i[1]), first, slice_mut(&o[0]), slice_mut(&o[1]), work);
+                layer.forward(slice(&i[0]), [slice(&i[1]), first], slice_mut(&o[0]), slice_mut(&o[1]), work);
             });
         });
         Ok((cast(out, dtype)?, cast(cells, dtype)?, work))
@@ -233,7 +234,8 @@ mod _rnn_sequence_backward {
             with_float!(compute, T => unsafe {
                 let of_out: &[T] = if grad_output.is_some() { slice(&i[2]) } else { &[] };
                 let of_cells: &[T] = if grad_cells.is_some() { slice(&i[cells_at]) } else { &[] };
-                let layer = Recurrence { mode, size: size as usize, batch_sizes, reverse, weight: slice(&i[0]), bias: &[] };
+                let weight = slice(&i[0]);
+                let layer = Recurrence::<T> { mode, size: size as usize, batch_sizes, reverse, weight, bias: &[] };
                 let work: &[T] = slice(&i[1]);
                 if work.len() != layer.work_len() {
                     return Some(());

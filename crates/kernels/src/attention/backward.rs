@@ -4,7 +4,7 @@ use super::{Attention, BLOCK, Grid, Panel, Real, Scratch, pack, plain, scratch_l
 use crate::gemm::{self, Load, Save, Strided, buffer};
 use crate::parallel::for_tasks;
 
-/// What [`Attention::backward`] reads.
+/// What [`super::Stored::backward`] reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Saved<S, T> {
     /// The gradient of the output.
@@ -55,11 +55,12 @@ crate::multiversion! {
 }
 
 impl<T: Real> Attention<T> {
-    /// Gradients of queries, keys and values, in that order.
-    ///
-    /// # Safety
-    /// As [`Attention::forward`]; the results have the sizes of what they are gradients of.
-    pub unsafe fn backward<S: Load<T> + Save<T>>(&self, saved: Saved<S, T>, results: [Grid<S>; 3]) {
+    /// [`super::Stored::backward`], a head of keys in each task.
+    pub(super) unsafe fn backward_heads<S: Load<T> + Save<T>>(
+        &self,
+        saved: Saved<S, T>,
+        results: [Grid<S>; 3],
+    ) {
         for_tasks(self.batch * self.kv_heads, |task| {
             let (b, kv) = (task / self.kv_heads, task % self.kv_heads);
             // SAFETY: the caller's promise; tasks have different heads.

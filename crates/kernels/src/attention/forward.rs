@@ -73,12 +73,8 @@ crate::multiversion! {
 }
 
 impl<T: Real> Attention<T> {
-    /// `out = softmax(scale q k^T + mask) v`, and the logarithm of the sum of each query's exponentials to `logsumexp`
-    /// `[batch, heads, queries, 1]`. A query that sees no key gets zeros.
-    ///
-    /// # Safety
-    /// The operands have the sizes of `self`, stay valid, and neither result overlaps anything else.
-    pub unsafe fn forward<S: Load<T> + Save<T>>(
+    /// [`super::Stored::forward`], some queries of a head in each task.
+    pub(super) unsafe fn forward_heads<S: Load<T> + Save<T>>(
         &self,
         [q, k, v]: [Grid<S>; 3],
         out: Grid<S>,

@@ -14,6 +14,7 @@ mod tests;
 use crate::gemm::{self, Load, Micro, Pack, Save, Strided, Tile};
 use crate::isa::isa;
 use crate::math;
+use half::{bf16, f16};
 use std::ops::Range;
 
 /// Keys met at once: a block of weights stays in the first-level cache.
@@ -23,6 +24,46 @@ const BLOCK: usize = 128;
 pub trait Real: math::Real + gemm::Real {}
 impl Real for f32 {}
 impl Real for f64 {}
+
+/// A type that queries, keys and values are stored in. Its functions are not generic, so that they are compiled once,
+/// here, and not in every crate that calls them.
+pub trait Stored: Load<Self::Sum> + Save<Self::Sum> {
+    /// What sums are kept in.
+    type Sum: Real;
+    /// `out = softmax(scale q k^T + mask) v`, and the logarithm of the sum of each query's exponentials to `logsumexp`
+    /// `[batch, heads, queries, 1]`. A query that sees no key gets zeros.
+    ///
+    /// # Safety
+    /// The operands have the sizes of `call`, stay valid, and neither result overlaps anything else.
+    unsafe fn forward(
+        call: &Attention<Self::Sum>,
+        inputs: [Grid<Self>; 3],
+        out: Grid<Self>,
+        logsumexp: Grid<Self::Sum>,
+    );
+    /// Gradients of queries, keys and values, in that order.
+    ///
+    /// # Safety
+    /// As [`Stored::forward`]; the results have the sizes of what they are gradients of.
+    unsafe fn backward(call: &Attention<Self::Sum>, saved: Saved<Self, Self::Sum>, results: [Grid<Self>; 3]);
+}
+
+macro_rules! stored {
+    ($($S:ty, $T:ty;)*) => {$(
+        impl Stored for $S {
+            type Sum = $T;
+            unsafe fn forward(call: &Attention<$T>, inputs: [Grid<$S>; 3], out: Grid<$S>, logsumexp: Grid<$T>) {
+                // SAFETY: the caller's promise.
+                unsafe { call.forward_heads(inputs, out, logsumexp) }
+            }
+            unsafe fn backward(call: &Attention<$T>, saved: Saved<$S, $T>, results: [Grid<$S>; 3]) {
+                // SAFETY: the caller's promise.
+                unsafe { call.backward_heads(saved, results) }
+            }
+        }
+    )*};
+}
+stored! { f32, f32; f64, f64; f16, f32; bf16, f32; }
 
 /// A tensor `[batch, heads, rows, columns]` in memory.
 #[derive(Clone, Copy, Debug)]

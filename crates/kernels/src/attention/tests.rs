@@ -1,7 +1,7 @@
 //! Against the definition, in double precision.
 
 use super::backward::Saved;
-use super::{Attention, Grid};
+use super::{Attention, Grid, Stored};
 
 const SIZES: (usize, usize, usize, usize) = (2, 70, 150, 9);
 
@@ -53,7 +53,7 @@ fn agrees_with_the_definition_and_its_differences() {
         let inputs = [grid(&mut q, n, d), grid(&mut k, m, d), grid(&mut v, m, d)];
         let (o, logsumexp) = (grid(&mut out, n, d), grid(&mut log, n, 1));
         // SAFETY: the grids have the sizes of the call.
-        unsafe { call.forward(inputs, o, logsumexp) };
+        unsafe { Stored::forward(&call, inputs, o, logsumexp) };
         let want = reference(causal, &mask, [&q, &k, &v]);
         assert!(out.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-12));
 
@@ -62,7 +62,7 @@ fn agrees_with_the_definition_and_its_differences() {
         let [gq, gk, gv] = &mut grads;
         let results = [grid(gq, n, d), grid(gk, m, d), grid(gv, m, d)];
         // SAFETY: as above.
-        unsafe { call.backward(saved, results) };
+        unsafe { Stored::backward(&call, saved, results) };
         for (which, at) in [(0, 0), (0, 700), (1, 3), (1, 1400), (2, 17), (2, 1300)] {
             let shifted = |by: f64| {
                 let mut all = [q.clone(), k.clone(), v.clone()];

@@ -41,12 +41,8 @@ struct Places<'a, T> {
 }
 
 impl<T: Real> Recurrence<'_, T> {
-    /// Gradients from those of the states and, with [`Mode::Lstm`], of the cells (either may be empty: zeros), and from what
-    /// forward saved.
-    ///
-    /// # Panics
-    /// If the lengths do not fit.
-    pub fn backward(&self, grad_out: &[T], grad_cells: &[T], work: &[T], to: Gradients<'_, T>) {
+    /// [`Recurrence::backward`], a group of sequences in each task.
+    pub(super) fn backward_groups(&self, grad_out: &[T], grad_cells: &[T], work: &[T], to: Gradients<'_, T>) {
         let (n, size) = (self.mode.gates() * self.size, self.size);
         assert!(self.weight.len() == n * size && work.len() == self.work_len());
         let weight = packed(self.weight.as_ptr(), size, n, 1, size as isize);

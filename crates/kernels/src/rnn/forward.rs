@@ -26,13 +26,15 @@ struct Places<'a, T> {
 }
 
 impl<T: Real> Recurrence<'_, T> {
-    /// Runs all steps: `gates` `[rows, gates * size]` is what comes from the input, `hx` and (with `Lstm`) `cx` `[batch, size]`
-    /// are the first state. Writes the states `[rows, size]`, with `Lstm` the cells likewise, and what backward needs
-    /// ([`Recurrence::work_len`] elements).
-    ///
-    /// # Panics
-    /// If the lengths do not fit.
-    pub fn forward(&self, gates: &[T], hx: &[T], cx: &[T], out: &mut [T], cells: &mut [T], work: &mut [T]) {
+    /// [`Recurrence::forward`], a group of sequences in each task.
+    pub(super) fn forward_groups(
+        &self,
+        gates: &[T],
+        [hx, cx]: [&[T]; 2],
+        out: &mut [T],
+        cells: &mut [T],
+        work: &mut [T],
+    ) {
         let (n, size) = (self.mode.gates() * self.size, self.size);
         assert!(self.weight.len() == n * size && work.len() == self.work_len());
         assert!(self.bias.is_empty() || self.bias.len() == n);

@@ -93,6 +93,40 @@ struct Step {
     row: usize,
 }
 
+macro_rules! entries {
+    ($($T:ty)*) => {$(
+        /// Not generic, so that it is compiled once, here, and not in every crate that calls it.
+        impl Recurrence<'_, $T> {
+            /// Runs all steps: `gates` `[rows, gates * size]` is what comes from the input, `hx` and (with `Lstm`) `cx`
+            /// `[batch, size]` are the first state. Writes the states `[rows, size]`, with `Lstm` the cells likewise, and what
+            /// backward needs ([`Recurrence::work_len`] elements).
+            ///
+            /// # Panics
+            /// If the lengths do not fit.
+            pub fn forward(
+                &self,
+                gates: &[$T],
+                [hx, cx]: [&[$T]; 2],
+                out: &mut [$T],
+                cells: &mut [$T],
+                work: &mut [$T],
+            ) {
+                self.forward_groups(gates, [hx, cx], out, cells, work);
+            }
+
+            /// Gradients from those of the states and, with [`Mode::Lstm`], of the cells (either may be empty: zeros), and
+            /// from what forward saved.
+            ///
+            /// # Panics
+            /// If the lengths do not fit.
+            pub fn backward(&self, grad_out: &[$T], grad_cells: &[$T], work: &[$T], to: Gradients<'_, $T>) {
+                self.backward_groups(grad_out, grad_cells, work, to);
+            }
+        }
+    )*};
+}
+entries!(f32 f64);
+
 impl<T: Real> Recurrence<'_, T> {
     fn micro(&self) -> &'static Micro<T> {
         T::micro(isa())

@@ -11,7 +11,7 @@ fn objective(layer: &Recurrence<f64>, gates: &[f64], hx: &[f64], cx: &[f64]) -> 
     let len = layer.rows() * layer.size;
     let cells = if layer.mode == Mode::Lstm { len } else { 0 };
     let (mut out, mut cell, mut work) = (vec![0.0; len], vec![0.0; cells], vec![0.0; layer.work_len()]);
-    layer.forward(gates, hx, cx, &mut out, &mut cell, &mut work);
+    layer.forward(gates, [hx, cx], &mut out, &mut cell, &mut work);
     let weigh = |x: &[f64], seed| x.iter().zip(noise(x.len(), seed)).map(|(x, w)| x * w).sum::<f64>();
     (weigh(&out, 1) + weigh(&cell, 2), work)
 }
