@@ -1,6 +1,7 @@
 //! The workloads, by area.
 
 mod conv;
+mod encoder;
 mod gpt;
 mod model;
 mod nn;
@@ -14,8 +15,15 @@ use crate::measure::Workload;
 
 /// All workloads.
 pub fn all() -> Vec<Workload> {
-    let areas =
-        [op::workloads, conv::workloads, nn::workloads, model::workloads, resnet::workloads, gpt::workloads];
+    let areas = [
+        op::workloads,
+        conv::workloads,
+        nn::workloads,
+        model::workloads,
+        resnet::workloads,
+        gpt::workloads,
+        encoder::workloads,
+    ];
     areas.iter().flat_map(|area| area()).collect()
 }
 
