@@ -104,13 +104,20 @@ impl Field {
     /// Calls `f` for the runs of pixels `from..to`, pixels being numbered image by image.
     pub(super) fn runs(&self, from: usize, to: usize, mut f: impl FnMut(Run)) {
         let [_, ny, nx] = [0, 1, 2].map(|d| self.axes[d].n);
+        let nz = self.axes[0].n;
+        let (row, mut x) = (from / nx.max(1), from % nx.max(1));
+        let (mut image, mut z, mut y) = (row / (nz * ny), row / ny % nz, row % ny);
         let mut at = from;
         while at < to {
-            let (image, pixel) = (at / self.pixels(), at % self.pixels());
-            let (row, x) = (pixel / nx, pixel % nx);
             let len = (nx - x).min(to - at);
-            f(Run { image, z: row / ny, y: row % ny, x, at: at - from, len });
-            at += len;
+            f(Run { image, z, y, x, at: at - from, len });
+            (at, x, y) = (at + len, 0, y + 1);
+            if y == ny {
+                (y, z) = (0, z + 1);
+            }
+            if z == nz {
+                (z, image) = (0, image + 1);
+            }
         }
     }
 
@@ -200,13 +207,35 @@ unsafe fn copy_strided<T: Copy>(src: *const T, step: usize, n: usize, dst: *mut 
             return copy_short(src, n, dst);
         }
         if step == 2 {
+            return copy_even(src, n, dst);
+        }
+        for i in 0..n {
+            *dst.add(i) = *src.add(step * i);
+        }
+    }
+}
+
+/// Copies every other element: blocks of four from two overlapping halves, the last block overlapping the one before.
+#[inline(always)]
+unsafe fn copy_even<T: Copy>(src: *const T, n: usize, dst: *mut T) {
+    // SAFETY: a block reads seven elements, the last of which is the source of its own last one.
+    unsafe {
+        let block = |at: usize| {
+            let low = src.add(2 * at).cast::<[T; 4]>().read_unaligned();
+            let high = src.add(2 * at + 3).cast::<[T; 4]>().read_unaligned();
+            dst.add(at).cast::<[T; 4]>().write_unaligned([low[0], low[2], high[1], high[3]]);
+        };
+        if n < 4 {
             for i in 0..n {
                 *dst.add(i) = *src.add(2 * i);
             }
             return;
         }
-        for i in 0..n {
-            *dst.add(i) = *src.add(step * i);
+        for at in (0..n - 3).step_by(4) {
+            block(at);
+        }
+        if !n.is_multiple_of(4) {
+            block(n - 4);
         }
     }
 }
@@ -216,6 +245,9 @@ unsafe fn copy_strided<T: Copy>(src: *const T, step: usize, n: usize, dst: *mut 
 pub(super) unsafe fn copy_short<T: Copy>(src: *const T, n: usize, dst: *mut T) {
     // SAFETY: the blocks stay within `n`.
     unsafe {
+        let block4 = |at: usize| {
+            dst.add(at).cast::<[T; 4]>().write_unaligned(src.add(at).cast::<[T; 4]>().read_unaligned())
+        };
         let block8 = |at: usize| {
             dst.add(at).cast::<[T; 8]>().write_unaligned(src.add(at).cast::<[T; 8]>().read_unaligned())
         };
@@ -232,6 +264,9 @@ pub(super) unsafe fn copy_short<T: Copy>(src: *const T, n: usize, dst: *mut T) {
         } else if n >= 8 {
             block8(0);
             block8(n - 8);
+        } else if n >= 4 {
+            block4(0);
+            block4(n - 4);
         } else {
             for i in 0..n {
                 *dst.add(i) = *src.add(i);

@@ -5,6 +5,7 @@
 //! the product reads the image itself ([`direct`]).
 //! The gradient of the input (and a transposed convolution) is the same gathering with the taps reversed; with a stride
 //! it falls apart into one such product for each residue of the position, none of which multiplies by inserted zeros.
+//! Where most taps would meet no output pixel, patches are added up instead ([`scatter`]).
 //! The gradient of the weight sums over pixels. Groups of one channel have loops of their own ([`depthwise`]).
 
 mod axis;
@@ -12,6 +13,7 @@ mod depthwise;
 mod direct;
 mod general;
 mod patches;
+mod scatter;
 #[cfg(test)]
 mod tests;
 mod weight_grad;
@@ -118,6 +120,9 @@ impl Conv {
     pub fn backward_input<T: Real>(&self, grad: &[T], weight: &[T], bias: Option<&[T]>, input: &mut [T]) {
         self.check(input.len(), weight.len(), grad.len());
         let (k, taps) = (self.in_group() * self.taps(), self.taps() as isize);
+        if !grad.is_empty() && !input.is_empty() && scatter::pays(self) {
+            return scatter::scatter(self, grad, weight, bias, input);
+        }
         let [sz, sy, sx] = self.stride;
         for phase in 0..sz * sy * sx {
             let phases = [phase / (sy * sx), phase / sx % sy, phase % sx];

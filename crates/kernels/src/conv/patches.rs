@@ -111,25 +111,51 @@ impl<T: Real> Sink<T> for Place<'_, T> {
         row: usize,
         beta: T,
     ) {
+        if self.field.dense() && beta == T::ZERO {
+            let pixels = self.field.pixels();
+            let mut at = cols.start;
+            while at < cols.end {
+                let (image, pixel) = (at / pixels, at % pixels);
+                let len = (pixels - pixel).min(cols.end - at);
+                // SAFETY: the pixels exist and are this block's.
+                unsafe {
+                    let place = self.items[item] + (image * self.image + pixel) as isize;
+                    self.store_run(&rows, block.add(at - cols.start), row, self.out.offset(place), len);
+                }
+                at += len;
+            }
+            return;
+        }
         let spread = self.field.axes[2].spread;
         self.field.runs(cols.start, cols.end, |run| {
-            let place = run.image * self.image + self.field.place(&run);
-            for (i, r) in rows.clone().enumerate() {
-                let offset = self.items[item] + (r * self.field.out_plane() + place) as isize;
+            let place = self.items[item] + (run.image * self.image + self.field.place(&run)) as isize;
+            // SAFETY: the pixels exist and are this block's.
+            unsafe {
+                let (block, out) = (block.add(run.at), self.out.offset(place));
                 if spread == 1 && beta == T::ZERO {
-                    // SAFETY: the pixels exist and are this block's.
-                    unsafe { copy_short(block.add(i * row + run.at), run.len, self.out.offset(offset)) }
-                    continue;
+                    return self.store_run(&rows, block, row, out, run.len);
                 }
-                for j in 0..run.len {
-                    // SAFETY: the pixel exists and is this block's.
-                    unsafe {
-                        let dst = self.out.offset(offset).add(j * spread);
-                        let x = *block.add(i * row + run.at + j);
+                for (i, r) in rows.clone().enumerate() {
+                    for j in 0..run.len {
+                        let dst = out.add(r * self.field.out_plane() + j * spread);
+                        let x = *block.add(i * row + j);
                         *dst = if beta == T::ZERO { x } else { x + beta * *dst };
                     }
                 }
             }
         });
+    }
+}
+
+impl<T: Real> Place<'_, T> {
+    /// Copies `len` neighbouring pixels of each row of a block.
+    ///
+    /// # Safety
+    /// They exist in the block and, for each of `rows`, at `out`.
+    unsafe fn store_run(&self, rows: &Range<usize>, block: *const T, row: usize, out: *mut T, len: usize) {
+        for (i, r) in rows.clone().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { copy_short(block.add(i * row), len, out.add(r * self.field.out_plane())) }
+        }
     }
 }

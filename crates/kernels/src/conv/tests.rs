@@ -65,6 +65,13 @@ fn check(c: Conv) {
     c.forward(&single(&input), &single(&weight), Some(&single(&bias)), &mut a);
     assert!(a == single(&out), "forward in f32 of {c:?}");
     let ints = |x: &[f64]| -> Vec<i64> { x.iter().map(|x| *x as i64).collect() };
+    let (mut shifted, each) = (vec![9.0; i], numbers(c.in_channels, 5));
+    c.backward_input(&grad, &weight, Some(&each), &mut shifted);
+    let plane: usize = c.input.iter().product();
+    assert!(
+        (0..i).all(|p| shifted[p] == b[p] + each[p / plane % c.in_channels]),
+        "transposed form with a bias of {c:?}"
+    );
     let (mut a, mut b, mut d) = (vec![9; o], vec![9; i], vec![9; w]);
     c.forward_general(&ints(&input), &ints(&weight), Some(&ints(&bias)), &mut a);
     c.backward_input_general(&ints(&grad), &ints(&weight), None, &mut b);
@@ -90,6 +97,8 @@ fn convolutions_and_their_gradients_equal_the_definition() {
     check(conv(2, [3, 2, 1], [1, 16, 32], ONE, [ONE, NONE, ONE]));
     check(conv(2, [4, 6, 2], [1, 40, 44], [1, 3, 5], [ONE, [0, 2, 1], [1, 2, 1]]));
     check(conv(1, [2, 3, 1], [1, 70, 80], [1, 4, 4], [[1, 2, 2], [0, 1, 1], ONE]));
+    check(conv(5, [4, 6, 2], [1, 7, 7], [1, 7, 7], plain));
+    check(conv(2, [2, 3, 1], [3, 4, 5], [3, 5, 5], [[1, 2, 1], [0, 1, 2], ONE]));
     check(conv(1, [2, 1, 1], [3, 40, 50], [2, 1, 3], [ONE, [0, 0, 1], ONE]));
 }
 
@@ -105,4 +114,5 @@ fn groups_of_one_channel_equal_the_definition() {
 #[test]
 fn empty_batches_give_empty_outputs_and_zero_gradients() {
     check(conv(0, [3, 5, 1], [1, 9, 11], [1, 3, 3], [ONE, NONE, ONE]));
+    check(conv(0, [3, 5, 1], [1, 7, 7], [1, 7, 7], [ONE, NONE, ONE]));
 }
