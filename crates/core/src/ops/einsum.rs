@@ -3,6 +3,7 @@
 use cresset_macros::op;
 
 use super::products::summed;
+use super::sum_dim;
 use super::views::diagonal;
 use crate::layout::Dims;
 use crate::op::OpDef;
@@ -284,6 +285,8 @@ fn check_sizes(equation: &Equation, operands: &[Tensor]) -> Result<()> {
 /// Multiplies the operands pair by pair, along the path or from left to right.
 fn contract(equation: &Equation, mut operands: Vec<Tensor>, path: Option<&[i64]>) -> Result<Tensor> {
     let mut steps = path.map(|p| p.chunks(2));
+    // Sums over a single operand promote integers, also where there is one element to sum.
+    let single = operands.len() == 1;
     while operands.len() > 1 {
         let (i, j) = match steps.as_mut().and_then(Iterator::next) {
             Some([i, j]) => (*i.min(j) as usize, *i.max(j) as usize),
@@ -301,8 +304,8 @@ fn contract(equation: &Equation, mut operands: Vec<Tensor>, path: Option<&[i64]>
     }
     let mut result = operands.remove(0);
     for d in equation.kept..equation.total {
-        if result.sizes()[d] != 1 {
-            result = summed(&result, d)?;
+        if single || result.sizes()[d] != 1 {
+            result = sum_dim::call(&result, Some(&[d as i64]), true, None)?;
         }
     }
     let sizes = Dims::from_slice(&result.sizes()[..equation.kept]);

@@ -1,6 +1,7 @@
 //! Elements chosen by tensors of indices.
 
 use super::raw::{self, Indexed, Visit};
+use super::where_self;
 use crate::autograd::Meta;
 use crate::layout::{Dims, wrap_dim};
 use crate::op::{OpDef, Out};
@@ -329,6 +330,9 @@ mod take_along_dim {
         with(&mut common, this.sizes().get(d).copied().unwrap_or(1));
         let this = this.expand(&common)?;
         with(&mut common, indices.sizes().get(d).copied().unwrap_or(1));
+        // Unlike `gather` it counts negative indices from the end.
+        let size = this.sizes().get(d).copied().unwrap_or(1);
+        let indices = where_self(&indices.lt_scalar(0)?, &indices.add_scalar(size)?, indices)?;
         this.gather(dim, &indices.expand(&common)?)
     }
 }

@@ -32,6 +32,9 @@ mod _linalg_det {
         Ok((exchange_sign(&pivots, A.dtype())?.mul(&product)?, lu, pivots))
     }
     fn grad(g: &Tensor, A: &Tensor, out0: &Tensor, out1: &Tensor, out2: &Tensor) -> Result<Grads> {
+        if A.size(-1)? == 1 {
+            return Ok(vec![g.unsqueeze(-1)?.unsqueeze(-1)?.into()]);
+        }
         let scale = g.mul(&conj(out0)?)?;
         let singular = is_singular(out1)?;
         let scaled = identity_times(&scale, A)?;

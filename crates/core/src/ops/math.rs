@@ -4,9 +4,9 @@ use cresset_kernels::pointwise::Binary;
 use cresset_macros::op;
 
 use super::unary::zero_grad;
-use super::{pow_scalar_self, where_self};
+use super::where_self;
 use crate::op::{OpDef, Out};
-use crate::promotion::result_type;
+use crate::promotion::{get_default_dtype, result_type};
 use crate::supported::not_implemented;
 use crate::{Result, Scalar, Tensor, bail, op_list, pointwise};
 
@@ -57,10 +57,10 @@ mod maximum {
         pointwise::binary(Binary::Maximum, "max_elementwise_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        share(g, this, other)?.masked_fill(&this.lt(other)?, 0)
+        of_larger(g, this, other)
     }
     fn grad_other(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        share(g, this, other)?.masked_fill(&this.gt(other)?, 0)
+        of_larger(g, other, this)
     }
 }
 
@@ -74,10 +74,10 @@ mod minimum {
         pointwise::binary(Binary::Minimum, "min_elementwise_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        share(g, this, other)?.masked_fill(&this.gt(other)?, 0)
+        of_smaller(g, this, other)
     }
     fn grad_other(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        share(g, this, other)?.masked_fill(&this.lt(other)?, 0)
+        of_smaller(g, other, this)
     }
 }
 
@@ -91,10 +91,10 @@ mod fmax {
         pointwise::binary(Binary::Fmax, "fmax_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        g.masked_fill(&first_wins(&this.ge(other)?, other)?.logical_not()?, 0)
+        share(g, this, other)?.masked_fill(&first_wins(&this.ge(other)?, other)?.logical_not()?, 0)
     }
     fn grad_other(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        g.masked_fill(&first_wins(&this.ge(other)?, other)?, 0)
+        share(g, this, other)?.masked_fill(&first_wins(&this.gt(other)?, other)?, 0)
     }
 }
 
@@ -108,10 +108,10 @@ mod fmin {
         pointwise::binary(Binary::Fmin, "fmin_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        g.masked_fill(&first_wins(&this.le(other)?, other)?.logical_not()?, 0)
+        share(g, this, other)?.masked_fill(&first_wins(&this.le(other)?, other)?.logical_not()?, 0)
     }
     fn grad_other(g: &Tensor, this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        g.masked_fill(&first_wins(&this.le(other)?, other)?, 0)
+        share(g, this, other)?.masked_fill(&first_wins(&this.lt(other)?, other)?, 0)
     }
 }
 
@@ -122,10 +122,10 @@ mod hypot {
         pointwise::binary(Binary::Hypot, "hypot_cpu", this, other, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
-        g.mul(&this.div(out)?)
+        g.mul(this)?.div(out)
     }
     fn grad_other(g: &Tensor, other: &Tensor, out: &Tensor) -> Result<Tensor> {
-        g.mul(&other.div(out)?)
+        g.mul(other)?.div(out)
     }
 }
 
@@ -289,15 +289,22 @@ mod special_xlog1py_scalar_self {
 #[op("ldexp.Tensor(Tensor self, Tensor other) -> Tensor", out = "out", composite)]
 mod ldexp {
     fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.mul(&pow_scalar_self(2.0, other)?)
+        this.mul(&power_of_two(this, other)?)
     }
+}
+
+/// `2^other`, the 2 being a number of the dtype of `this`, if that is inexact.
+fn power_of_two(this: &Tensor, other: &Tensor) -> Result<Tensor> {
+    let dtype = if this.dtype().is_integral_or_bool() { get_default_dtype() } else { this.dtype() };
+    let two = crate::copy::full(&[], Scalar::Float(2.0), dtype, this.device())?;
+    two.pow(other)
 }
 
 /// `self * 2^other`, in place.
 #[op("ldexp_(Tensor(a!) self, Tensor other) -> Tensor(a!)", composite)]
 mod ldexp_ {
     fn kernel(this: &Tensor, other: &Tensor) -> Result<Tensor> {
-        this.mul_(&pow_scalar_self(2.0, other)?)
+        this.mul_(&power_of_two(this, other)?)
     }
 }
 
@@ -306,8 +313,18 @@ fn squares(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 /// The gradient, halved where both elements are the same.
-fn share(g: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+pub(super) fn share(g: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     where_self(&a.eq(b)?, &g.div_scalar(2)?, g)
+}
+
+/// The gradient of the first of two elements of which the larger one is taken; NaN is neither larger nor smaller.
+pub(super) fn of_larger(g: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    share(g, a, b)?.masked_fill(&a.lt(b)?, 0)
+}
+
+/// The gradient of the first of two elements of which the smaller one is taken.
+pub(super) fn of_smaller(g: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    share(g, a, b)?.masked_fill(&a.gt(b)?, 0)
 }
 
 /// Where the first of two elements is taken: it compares so, or the second is NaN.

@@ -230,8 +230,8 @@ mod tensordot {
             let (a, b) = (wrap_dim(*i, this.dim())?, wrap_dim(*j, other.dim())?);
             match (this.size(*i)?, other.size(*j)?) {
                 (x, y) if x == y => {}
-                (1, _) => right = summed(&right, b)?,
-                (_, 1) => left = summed(&left, a)?,
+                (1, _) => right = summed(&right, b)?.to_dtype(other.dtype())?,
+                (_, 1) => left = summed(&left, a)?.to_dtype(this.dtype())?,
                 (x, y) => bail!(
                     "contracted dimensions need to match, but first has size {x} in dim {i} and second has size {y} in dim {j}"
                 ),

@@ -127,6 +127,9 @@ mod prod {
         reduce(Reduce::Prod, this, None, false, sum_dtype(this, dtype, &out), out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, out: &Tensor) -> Result<Tensor> {
+        if this.dim() == 0 {
+            return Ok(g.clone());
+        }
         let flat = this.reshape([-1])?.to_dtype(out.dtype())?;
         prod_gradient(g, &flat, out, 0)?.reshape(&this.sizes()[..])
     }
@@ -156,12 +159,15 @@ mod prod_dim {
 /// Gradient of a product along `dim`, `g` and `result` having size 1 there.
 fn prod_gradient(g: &Tensor, x: &Tensor, result: &Tensor, dim: i64) -> Result<Tensor> {
     let n = x.size(dim)?;
-    if n <= 1 || x.numel() == 0 {
+    if x.numel() == 0 {
         return g.expand(&x.sizes()[..]);
     }
     let zeros = x.detach().eq(&Tensor::wrapped(crate::Scalar::Int(0))?)?;
     if zeros.device() != crate::Device::Meta && !any::call(&zeros)?.item()?.to_bool() {
         return g.mul(&result.div(x)?.conj()?);
+    }
+    if n == 1 {
+        return g.expand(&x.sizes()[..]);
     }
     // The product of all others, as running products from both ends.
     let ones = crate::copy::ones_like(&x.narrow(dim, 0, 1)?.contiguous_copy()?)?;

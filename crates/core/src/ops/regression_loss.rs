@@ -314,7 +314,8 @@ mod huber_loss_backward {
 mod soft_margin_loss {
     fn kernel(this: &Tensor, target: &Tensor, reduction: i64) -> Result<Tensor> {
         let (common, dtype) = (result_type(&[this, target]), this.dtype());
-        if common.is_complex() {
+        // In half precision each step is rounded, and an exponential may overflow.
+        if common.is_complex() || matches!(common, DType::F16 | DType::BF16) {
             let (x, y) = (this.detach(), target.detach());
             return reduced(&x.neg()?.mul(&y)?.exp()?.log1p()?, reduction);
         }
@@ -347,7 +348,8 @@ mod soft_margin_loss_backward {
         reduction: i64,
         out: Out,
     ) -> Result<Tensor> {
-        if result_type(&[grad_output, this, target]).is_complex() {
+        let common = result_type(&[grad_output, this, target]);
+        if common.is_complex() || matches!(common, DType::F16 | DType::BF16) {
             let slope = soft_margin_slope(&this.detach(), &target.detach())?;
             let slope = curved(&slope, &grad_output.detach(), &one()?, [this, target], reduction)?;
             return crate::pointwise::binary_as(

@@ -4,6 +4,7 @@ use cresset_kernels::pointwise::{Binary, Ternary, Unary};
 use cresset_macros::op;
 
 use super::binary::conj;
+use super::math::{of_larger, of_smaller, share};
 use crate::copy::number;
 use crate::op::{OpDef, Out};
 use crate::promotion::{Promotion, result_type};
@@ -273,10 +274,10 @@ mod clamp_min_tensor {
         pointwise::binary(Binary::Maximum, "clamp_min_cpu", this, min, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, min: &Tensor) -> Result<Tensor> {
-        g.masked_fill(&this.lt(min)?, 0)
+        of_larger(g, this, min)
     }
     fn grad_min(g: &Tensor, this: &Tensor, min: &Tensor) -> Result<Tensor> {
-        g.masked_fill(&this.ge(min)?, 0)
+        of_larger(g, min, this)
     }
 }
 
@@ -298,10 +299,10 @@ mod clamp_max_tensor {
         pointwise::binary(Binary::Minimum, "clamp_max_cpu", this, max, out)
     }
     fn grad_this(g: &Tensor, this: &Tensor, max: &Tensor) -> Result<Tensor> {
-        g.masked_fill(&this.gt(max)?, 0)
+        of_smaller(g, this, max)
     }
     fn grad_max(g: &Tensor, this: &Tensor, max: &Tensor) -> Result<Tensor> {
-        g.masked_fill(&this.le(max)?, 0)
+        of_smaller(g, max, this)
     }
 }
 
@@ -322,13 +323,15 @@ pub(super) mod clamp_tensor {
         }
     }
     fn grad_this(g: &Tensor, this: &Tensor, min: Option<&Tensor>, max: Option<&Tensor>) -> Result<Tensor> {
-        let mut grad = g.clone();
-        if let Some(min) = min {
-            grad = grad.masked_fill(&this.lt(min)?, 0)?;
-        }
-        match max {
-            Some(max) => grad.masked_fill(&this.gt(max)?, 0),
-            None => Ok(grad),
+        match (min, max) {
+            (Some(min), Some(max)) => {
+                let outside = this.lt(min)?.logical_or(&this.gt(max)?)?;
+                let shared = this.eq(min)?.logical_or(&this.eq(max)?)?.logical_and(&min.lt(max)?)?;
+                where_self(&shared, &g.div_scalar(2)?, g)?.masked_fill(&outside, 0)
+            }
+            (Some(min), None) => of_larger(g, this, min),
+            (None, Some(max)) => of_smaller(g, this, max),
+            (None, None) => Ok(g.clone()),
         }
     }
     fn grad_min(
@@ -337,12 +340,14 @@ pub(super) mod clamp_tensor {
         min: Option<&Tensor>,
         max: Option<&Tensor>,
     ) -> Result<Option<Tensor>> {
-        let Some(min) = min else { return Ok(None) };
-        let mut below = this.lt(min)?;
-        if let Some(max) = max {
-            below = below.logical_and(&min.lt(max)?)?;
+        match (min, max) {
+            (None, _) => Ok(None),
+            (Some(min), None) => of_larger(g, min, this).map(Some),
+            (Some(min), Some(max)) => {
+                let taken = this.le(min)?.logical_and(&min.lt(max)?)?;
+                keep(&share(g, this, min)?, &taken).map(Some)
+            }
         }
-        keep(g, &below).map(Some)
     }
     fn grad_max(
         g: &Tensor,
@@ -350,12 +355,15 @@ pub(super) mod clamp_tensor {
         min: Option<&Tensor>,
         max: Option<&Tensor>,
     ) -> Result<Option<Tensor>> {
-        let Some(max) = max else { return Ok(None) };
-        let mut above = this.gt(max)?;
-        if let Some(min) = min {
-            above = above.logical_or(&max.lt(min)?)?;
+        match (min, max) {
+            (_, None) => Ok(None),
+            (None, Some(max)) => of_smaller(g, max, this).map(Some),
+            (Some(min), Some(max)) => {
+                let shared = this.eq(max)?.logical_and(&min.lt(max)?)?;
+                let taken = this.gt(max)?.logical_or(&max.lt(min)?)?.logical_or(&shared)?;
+                keep(&where_self(&shared, &g.div_scalar(2)?, g)?, &taken).map(Some)
+            }
         }
-        keep(g, &above).map(Some)
     }
 }
 

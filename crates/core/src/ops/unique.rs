@@ -189,8 +189,8 @@ mod unique_consecutive {
     ) -> Result<(Tensor, Tensor, Tensor)> {
         require("unique_dim", this, |d| !d.is_complex())?;
         let (values, inverse, counts) = match dim {
-            Some(dim) => return unique_slices(this, dim, false),
-            None => {
+            Some(dim) if dim != 0 || this.dim() != 1 => return unique_slices(this, dim, false),
+            _ => {
                 refuse_meta("unique_consecutive", this)?;
                 let flat = this.contiguous_copy()?.detach().view([this.numel() as i64])?;
                 let (values, runs) = distinct(&flat)?;
