@@ -34,7 +34,7 @@ fn training() -> Workload {
 }
 
 /// Two convolutions beside a shortcut.
-#[derive(Debug, Module)]
+#[derive(Clone, Debug, Module)]
 struct Block {
     conv1: Conv2d,
     bn1: BatchNorm2d,

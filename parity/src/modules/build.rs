@@ -167,6 +167,10 @@ layers! {
     "LocalResponseNorm" ("size", "alpha", "beta", "k") |a| nn::LocalResponseNorm::with(a.int("size", 1), |o| {
         o.alpha(a.float("alpha", 1e-4)).beta(a.float("beta", 0.75)).k(a.float("k", 1.0))
     });
+    "CrossMapLRN2d" ("size", "alpha", "beta", "k") |a| nn::CrossMapLRN2d::with(a.int("size", 1), |o| {
+        o.alpha(a.float("alpha", 1e-4)).beta(a.float("beta", 0.75)).k(a.number("k", 1))
+    });
+    "SyncBatchNorm" ("num_features", "eps", "momentum", "affine", "track_running_stats", "process_group", "bias") |a| nn::SyncBatchNorm::with(a.int("num_features", 0), |o| batch_norm_options(&a, o)).map_err(text)?;
     "Upsample" ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor") |a| nn::Upsample::new(|o| upsample(&a, o));
     "UpsamplingNearest2d" ("size", "scale_factor") |a| nn::UpsamplingNearest2d::new(|o| upsample(&a, o));
     "UpsamplingBilinear2d" ("size", "scale_factor") |a| nn::UpsamplingBilinear2d::new(|o| upsample(&a, o));

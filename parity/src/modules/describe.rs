@@ -125,11 +125,11 @@ impl Arguments<'_> {
     }
 
     /// A number that keeps its kind.
-    pub fn number(&self, name: &str, default: f64) -> Scalar {
+    pub fn number(&self, name: &str, default: impl Into<Scalar>) -> Scalar {
         match self.get(name) {
             Some(V::Int(i)) => Scalar::Int(*i),
             Some(V::Float(x)) => Scalar::Float(*x),
-            _ => Scalar::Float(default),
+            _ => default.into(),
         }
     }
 

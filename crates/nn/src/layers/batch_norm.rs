@@ -69,7 +69,7 @@ pub(super) fn affine(
 /// # Shapes
 /// `[N, C, spatial…]` with `D` spatial dimensions (one or none for `D` = 1) -> the same.
 #[derive(Clone, Debug, Module)]
-#[module(name = format!("BatchNorm{D}d"), repr = self.text())]
+#[module(name = name(D), repr = self.text())]
 pub struct BatchNorm<const D: usize> {
     /// The factor per channel, at first 1.
     pub weight: Option<Parameter>,
@@ -90,6 +90,8 @@ pub struct BatchNorm<const D: usize> {
     momentum: Option<f64>,
 }
 
+/// Batch normalisation of `[N, C, *]` over the batches of all processes; there is one process so far.
+pub type SyncBatchNorm = BatchNorm<0>;
 /// Batch normalisation of `[N, C]` or `[N, C, L]`.
 pub type BatchNorm1d = BatchNorm<1>;
 /// Batch normalisation of `[N, C, H, W]`.
@@ -97,7 +99,30 @@ pub type BatchNorm2d = BatchNorm<2>;
 /// Batch normalisation of `[N, C, D, H, W]`.
 pub type BatchNorm3d = BatchNorm<3>;
 
+fn name(dimensions: usize) -> String {
+    if dimensions == 0 { "SyncBatchNorm".into() } else { format!("BatchNorm{dimensions}d") }
+}
+
 impl<const D: usize> BatchNorm<D> {
+    /// The same layer, tensors included, as a [`SyncBatchNorm`]: what `convert_sync_batchnorm` makes of each.
+    #[must_use]
+    pub fn into_sync(self) -> SyncBatchNorm {
+        let BatchNorm { weight, bias, running_mean, running_var, num_batches_tracked, .. } = self;
+        let (training, num_features, eps, momentum) =
+            (self.training, self.num_features, self.eps, self.momentum);
+        BatchNorm {
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            num_batches_tracked,
+            training,
+            num_features,
+            eps,
+            momentum,
+        }
+    }
+
     /// With PyTorch's defaults.
     ///
     /// # Errors
@@ -165,6 +190,7 @@ impl<const D: usize> BatchNorm<D> {
     fn check_dimensions(&self, input: &Tensor) -> Result<()> {
         let dims = input.dim();
         match D {
+            0 => ensure!(dims >= 2, Value, "expected at least 2D input (got {dims}D input)"),
             1 => ensure!(dims == 2 || dims == 3, Value, "expected 2D or 3D input (got {dims}D input)"),
             _ if dims != D + 2 => bail!(Value, "expected {}D input (got {dims}D input)", D + 2),
             _ => {}

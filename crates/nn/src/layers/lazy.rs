@@ -1,7 +1,7 @@
 //! Layers that learn the size of their input from the first one: [`Lazy`] and its forms.
 
 use std::fmt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cresset_core::{IntList, Result, Tensor, bail};
 
@@ -12,13 +12,15 @@ use super::{
 use crate::module::{Forward, Module, Visitor};
 
 /// Makes the layer for an input.
-type Make<L> = Box<dyn FnOnce(&Tensor) -> Result<L> + Send>;
+type Make<L> = dyn Fn(&Tensor) -> Result<L> + Send + Sync;
 
 /// A layer without its size, as `torch.nn.LazyLinear` and its kin: the first input decides it, and from then on this is
 /// that layer. Until then it has no parameters.
 pub struct Lazy<L> {
     layer: OnceLock<L>,
-    make: Mutex<Option<Make<L>>>,
+    make: Arc<Make<L>>,
+    /// Held while the layer is made, so that one thread makes it.
+    making: Mutex<()>,
     /// The printed form before the first input: name and settings.
     text: (String, String),
 }
@@ -53,9 +55,9 @@ pub type LazyInstanceNorm3d = Lazy<InstanceNorm<3>>;
 impl<L: Module> Lazy<L> {
     /// A layer that `make` builds for its first input. `blank` is the layer for an input without features, of which
     /// only the printed form is used.
-    fn of(blank: &L, make: impl FnOnce(&Tensor) -> Result<L> + Send + 'static) -> Lazy<L> {
+    fn of(blank: &L, make: impl Fn(&Tensor) -> Result<L> + Send + Sync + 'static) -> Lazy<L> {
         let text = (format!("Lazy{}", blank.name()), blank.extra_repr());
-        Lazy { layer: OnceLock::new(), make: Mutex::new(Some(Box::new(make))), text }
+        Lazy { layer: OnceLock::new(), make: Arc::new(make), making: Mutex::new(()), text }
     }
 
     /// The layer, once it has seen an input.
@@ -66,17 +68,24 @@ impl<L: Module> Lazy<L> {
     /// The layer, made for `input` if it is not there yet.
     ///
     /// # Errors
-    /// `Runtime` when no layer can be made for that input; the next one is tried again only if its dimensions were wrong.
+    /// `Runtime` when no layer can be made for that input; the next one may be right.
     pub fn materialize(&self, input: &Tensor) -> Result<&L> {
-        let mut make = self.make.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(layer) = self.layer.get() {
             return Ok(layer);
         }
-        let Some(make) = make.take() else {
-            bail!("{}: its layer could not be made for the first input", self.text.0)
-        };
-        let layer = make(input)?;
-        Ok(self.layer.get_or_init(|| layer))
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.layer.get().is_none() {
+            let layer = (self.make)(input)?;
+            return Ok(self.layer.get_or_init(|| layer));
+        }
+        self.materialize(input)
+    }
+}
+
+impl<L: Clone> Clone for Lazy<L> {
+    fn clone(&self) -> Self {
+        let (layer, make) = (self.layer.clone(), self.make.clone());
+        Lazy { layer, make, making: Mutex::new(()), text: self.text.clone() }
     }
 }
 
@@ -140,7 +149,7 @@ impl Lazy<Linear> {
         let o = options(LinearOptions::default());
         let again = o.clone();
         let blank = blank(|| Linear::with(0, out_features, |_| o))?;
-        Ok(Lazy::of(&blank, move |x| Linear::with(x.size(-1)?, out_features, |_| again)))
+        Ok(Lazy::of(&blank, move |x| Linear::with(x.size(-1)?, out_features, |_| again.clone())))
     }
 }
 
@@ -170,7 +179,7 @@ macro_rules! lazy_convolutions {
                 let blank = blank(|| $layer::<D>::with(0, out_channels, kernel, |_| o))?;
                 let name = format!("Lazy{}", blank.name());
                 Ok(Lazy::of(&blank, move |x| {
-                    $layer::with(channels(&name, x, D)?, out_channels, size, |_| again)
+                    $layer::with(channels(&name, x, D)?, out_channels, size.clone(), |_| again.clone())
                 }))
             }
         }
@@ -193,7 +202,7 @@ macro_rules! lazy_norms {
                 let o = options($options::default().affine(true).track_running_stats(true));
                 let again = o.clone();
                 let blank = $layer::<D>::with(0, |_| o)?;
-                Ok(Lazy::of(&blank, move |x| $layer::with(features(x)?, |_| again)))
+                Ok(Lazy::of(&blank, move |x| $layer::with(features(x)?, |_| again.clone())))
             }
         }
     )* };

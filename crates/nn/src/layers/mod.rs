@@ -30,7 +30,7 @@ mod transformer_layers;
 
 pub use activation::*;
 pub use attention::{AttentionOptions, MultiheadAttention, MultiheadAttentionOptions, OutputProjection};
-pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions};
+pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, BatchNormOptions, SyncBatchNorm};
 pub use blocks::{ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold};
 pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvOptions, Padding};
 pub use conv_transpose::{
@@ -47,7 +47,7 @@ pub use lazy::{
     LazyInstanceNorm3d, LazyLinear,
 };
 pub use linear::{Bilinear, Identity, Linear, LinearOptions};
-pub use local_response::{LocalResponseNorm, LocalResponseNormOptions};
+pub use local_response::{CrossMapLRN2d, CrossMapLRN2dOptions, LocalResponseNorm, LocalResponseNormOptions};
 pub use normalization::{GroupNorm, GroupNormOptions, LayerNorm, LayerNormOptions, RMSNorm, RMSNormOptions};
 pub use padding::*;
 pub use pool::{

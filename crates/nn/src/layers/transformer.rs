@@ -25,7 +25,7 @@ impl TransformerEncoder {
     /// # Errors
     /// `OutOfMemory` when the system refuses.
     pub fn new(layer: &TransformerEncoderLayer, num_layers: usize, norm: Option<LayerNorm>) -> Result<Self> {
-        let layers = (0..num_layers).map(|_| layer.duplicate()).collect::<Result<_>>()?;
+        let layers = (0..num_layers).map(|_| layer.deep_copy()).collect::<Result<_>>()?;
         Ok(TransformerEncoder { layers, norm })
     }
 
@@ -58,7 +58,7 @@ impl TransformerDecoder {
     /// # Errors
     /// `OutOfMemory` when the system refuses.
     pub fn new(layer: &TransformerDecoderLayer, num_layers: usize, norm: Option<LayerNorm>) -> Result<Self> {
-        let layers = (0..num_layers).map(|_| layer.duplicate()).collect::<Result<_>>()?;
+        let layers = (0..num_layers).map(|_| layer.deep_copy()).collect::<Result<_>>()?;
         Ok(TransformerDecoder { layers, norm })
     }
 

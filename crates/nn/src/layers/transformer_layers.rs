@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cresset_core::random::{get_rng_state, set_rng_state};
 use cresset_core::{DType, Result, Tensor, ops};
 
 use super::{Dropout, LayerNorm, Linear, MultiheadAttention};
@@ -114,8 +113,6 @@ pub struct TransformerEncoderLayer {
     /// After the linear layers.
     pub dropout2: Dropout,
     #[module(skip)]
-    sizes: [i64; 2],
-    #[module(skip)]
     options: TransformerLayerOptions,
 }
 
@@ -148,18 +145,8 @@ impl TransformerEncoderLayer {
             norm2: o.norm(d_model)?,
             dropout1: Dropout::new(o.dropout)?,
             dropout2: Dropout::new(o.dropout)?,
-            sizes: [d_model, nhead],
             options,
         })
-    }
-
-    /// Another layer with the same values.
-    ///
-    /// # Errors
-    /// `OutOfMemory` when the system refuses.
-    pub fn duplicate(&self) -> Result<Self> {
-        let [d_model, nhead] = self.sizes;
-        duplicate(self, || Self::with(d_model, nhead, |_| self.options.clone()))
     }
 
     /// The sequence after the layer.
@@ -238,8 +225,6 @@ pub struct TransformerDecoderLayer {
     /// After the linear layers.
     pub dropout3: Dropout,
     #[module(skip)]
-    sizes: [i64; 2],
-    #[module(skip)]
     options: TransformerLayerOptions,
 }
 
@@ -275,18 +260,8 @@ impl TransformerDecoderLayer {
             dropout1: Dropout::new(o.dropout)?,
             dropout2: Dropout::new(o.dropout)?,
             dropout3: Dropout::new(o.dropout)?,
-            sizes: [d_model, nhead],
             options,
         })
-    }
-
-    /// Another layer with the same values.
-    ///
-    /// # Errors
-    /// `OutOfMemory` when the system refuses.
-    pub fn duplicate(&self) -> Result<Self> {
-        let [d_model, nhead] = self.sizes;
-        duplicate(self, || Self::with(d_model, nhead, |_| self.options.clone()))
     }
 
     /// The sequence after the layer.
@@ -330,14 +305,4 @@ impl TransformerDecoderLayer {
         let inner = (self.options.activation.0)(&self.linear1.forward(x)?)?;
         self.dropout3.forward(&self.linear2.forward(&self.dropout.forward(&inner)?)?)
     }
-}
-
-/// A module made anew with the values of `of`; the random stream stays where it is.
-fn duplicate<M: Module>(of: &M, make: impl FnOnce() -> Result<M>) -> Result<M> {
-    let stream = get_rng_state();
-    let made = make();
-    set_rng_state(&stream)?;
-    let made = made?;
-    made.load_state_dict(&of.state_dict(), true)?;
-    Ok(made)
 }

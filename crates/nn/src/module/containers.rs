@@ -5,14 +5,24 @@ use std::sync::Arc;
 
 use cresset_core::{Result, Tensor};
 
+use super::copying::is_deep;
 use super::{Forward, Layer, Module, Parameter, Visitor};
 
 /// Layers that run one after the other, as `torch.nn.Sequential`; named `0`, `1`, … unless names are given.
 ///
 /// The macro [`sequential!`](crate::sequential) lists them.
-#[derive(Clone, Debug, Default)]
+///
+/// Clones have the same layers.
+#[derive(Debug, Default)]
 pub struct Sequential {
     layers: Vec<(String, Arc<dyn Layer>)>,
+}
+
+impl Clone for Sequential {
+    fn clone(&self) -> Self {
+        let layer = |layer: &Arc<dyn Layer>| if is_deep() { (**layer).clone_layer() } else { layer.clone() };
+        Sequential { layers: self.layers.iter().map(|(name, l)| (name.clone(), layer(l))).collect() }
+    }
 }
 
 impl Sequential {

@@ -19,9 +19,20 @@ pub trait Forward {
 }
 
 /// A module that goes into a [`Sequential`](super::Sequential).
-pub trait Layer: Module + Forward + std::fmt::Debug {}
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a layer of a `Sequential`",
+    note = "a layer implements `Forward` and derives `Clone`, `Debug` and `Module`"
+)]
+pub trait Layer: Module + Forward + std::fmt::Debug {
+    /// Its clone.
+    fn clone_layer(&self) -> Arc<dyn Layer>;
+}
 
-impl<T: Module + Forward + std::fmt::Debug + ?Sized> Layer for T {}
+impl<T: Module + Forward + std::fmt::Debug + Clone + 'static> Layer for T {
+    fn clone_layer(&self) -> Arc<dyn Layer> {
+        Arc::new(self.clone())
+    }
+}
 
 impl<T: Forward + ?Sized> Forward for Box<T> {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {

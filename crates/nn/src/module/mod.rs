@@ -9,6 +9,7 @@
 //! an optimizer that holds them sees it.
 
 mod containers;
+mod copying;
 mod forward;
 mod hooks;
 mod parameter;
@@ -128,6 +129,18 @@ pub trait Module: Send + Sync {
         let mut visitor = Visitor::default();
         self.visit(&mut visitor);
         visitor
+    }
+
+    /// A module with the same values in tensors of its own, as `copy.deepcopy` makes it: what is shared within the module is
+    /// shared within the copy; modes, gradients and hooks are as here.
+    ///
+    /// # Errors
+    /// `Runtime` when a parameter has a history, `OutOfMemory` when the system refuses.
+    fn deep_copy(&self) -> Result<Self>
+    where
+        Self: Sized + Clone,
+    {
+        copying::deep_copy(self)
     }
 
     /// The printed form, equal to Python's `repr(module)`.

@@ -6,11 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cresset_core::{Result, Tensor};
 
+use super::copying::clone_of;
+
 /// A tensor that is trained, as `torch.nn.Parameter`: it requires gradients and is found by the module that holds it.
 ///
-/// It is used as the tensor that it is. Clones are the same parameter.
-#[derive(Clone, Debug)]
+/// It is used as the tensor that it is. Clones are the same parameter, but for those of [`Module::deep_copy`](super::Module::deep_copy).
+#[derive(Debug)]
 pub struct Parameter(Tensor);
+
+impl Clone for Parameter {
+    fn clone(&self) -> Self {
+        Parameter(clone_of(&self.0))
+    }
+}
 
 impl Parameter {
     /// A parameter with the elements of `data`; it requires gradients if its dtype can have them.
@@ -51,11 +59,17 @@ impl From<&Parameter> for Tensor {
 }
 
 /// A tensor that belongs to a module's state but is not trained, such as running statistics.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Buffer {
     tensor: Tensor,
     persistent: bool,
     optional: bool,
+}
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        Buffer { tensor: clone_of(&self.tensor), ..*self }
+    }
 }
 
 impl Buffer {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cresset_core::{DType, Result, Tensor};
+use cresset_core::ops::{arange, ones, zeros};
+use cresset_core::{DType, Result, Tensor, no_grad};
 use cresset_nn::{
-    BatchNorm1d, Buffer, Dropout, Dropout1d, Forward, Hooked, Linear, Module, ModuleDict, Parameter, ReLU,
-    Sequential, Training, sequential,
+    BatchNorm1d, BatchNorm2d, Buffer, CrossMapLRN2d, Dropout, Dropout1d, Forward, Hooked, LazyConv2d, Linear,
+    Module, ModuleDict, Parameter, ReLU, Sequential, Training, sequential,
 };
 
 #[derive(Debug, Module)]
@@ -187,4 +188,104 @@ fn batch_norm_may_see_two_batches_before_a_backward_pass() -> Result<()> {
     norm.forward(&real)?.square()?.sum()?.add(&norm.forward(&fake)?.square()?.sum()?)?.backward()?;
     assert!(norm.parameters()[0].grad().is_some());
     Ok(())
+}
+
+#[test]
+fn deep_copies_have_tensors_of_their_own_and_keep_ties() {
+    #[derive(Clone, Debug, Module)]
+    struct Tied {
+        first: Linear,
+        second: Linear,
+        norms: Sequential,
+    }
+    let first = Linear::new(3, 3).unwrap();
+    let second = first.clone();
+    let norms = sequential![BatchNorm1d::new(3).unwrap(), ReLU::new()];
+    let tied = Tied { first, second, norms };
+    tied.first.weight.sum().unwrap().backward().unwrap();
+    tied.norms.eval();
+    let copy = tied.deep_copy().unwrap();
+    assert_eq!(copy.parameters().len(), 4);
+    assert!(copy.first.weight.same(&copy.second.weight));
+    assert!(copy.first.weight.requires_grad() && copy.first.weight.is_leaf());
+    assert!(!copy.first.weight.shares_storage_with(&tied.first.weight));
+    assert_eq!(copy.first.weight.grad().unwrap().to_vec::<f32>().unwrap(), vec![1.0; 9]);
+    let (mine, theirs) = (tied.buffers(), copy.buffers());
+    assert!(mine.iter().zip(&theirs).all(|(a, b)| !a.shares_storage_with(b)));
+    let x = ones([2, 3]).unwrap();
+    let before = copy.norms.forward(&copy.first.forward(&x).unwrap()).unwrap();
+    no_grad_zero(&tied.first.weight);
+    tied.norms.train();
+    let after = copy.norms.forward(&copy.first.forward(&x).unwrap()).unwrap();
+    assert_eq!(before.to_vec::<f32>().unwrap(), after.to_vec::<f32>().unwrap());
+}
+
+fn no_grad_zero(t: &Tensor) {
+    let _guard = no_grad();
+    t.zero_().unwrap();
+}
+
+#[test]
+fn a_lazy_layer_survives_a_wrong_first_input() {
+    let layer = LazyConv2d::new(2, 3, |o| o).unwrap();
+    let text = layer.forward(&zeros([4]).unwrap()).unwrap_err().to_string();
+    assert!(text.contains("Expected 3D (unbatched) or 4D (batched) input to LazyConv2d"), "{text}");
+    assert_eq!(layer.forward(&zeros([1, 5, 4, 4]).unwrap()).unwrap().sizes()[..], [1, 2, 2, 2]);
+    assert_eq!(layer.clone().parameters().len(), 2);
+}
+
+#[test]
+fn cross_map_normalisation_and_its_gradient_are_pytorchs() {
+    let sequence = arange(10).unwrap();
+    let shaped = |t: &Tensor| t.view([1, 5, 2, 1]).unwrap();
+    let expected = [
+        (
+            3,
+            [
+                -1.472044, -1.138539, -0.736022, -0.37832, 0.0, 0.368011, 0.702808, 1.031457, 1.405615,
+                1.723716,
+            ],
+            [-0.665364, 0.0, 0.753686, -0.751885, 0.0, 0.726852, -0.669525, -0.02751, 0.671572, -0.618811],
+        ),
+        (
+            4,
+            [
+                -1.494576, -1.147623, -0.747288, -0.381626, 0.0, 0.373644, 0.720986, 1.063095, 1.441971,
+                1.77558,
+            ],
+            [-0.719696, 0.010947, 0.761084, -0.756154, 0.0, 0.74019, -0.719728, 0.02388, 0.695908, -0.652187],
+        ),
+    ];
+    for (size, values, gradient) in expected {
+        let x = shaped(&sequence.sub_scalar(4.0).unwrap().div_scalar(2.0).unwrap());
+        x.set_requires_grad(true).unwrap();
+        let layer = CrossMapLRN2d::with(size, |o| o.alpha(0.1).beta(0.6).k(1.5));
+        let y = layer.forward(&x).unwrap();
+        let g = shaped(&sequence.remainder_scalar(3.0).unwrap().sub_scalar(1.0).unwrap());
+        y.mul(&g).unwrap().sum().unwrap().backward().unwrap();
+        let near = |t: &Tensor, wanted: &[f32; 10]| {
+            let got = t.to_dtype(DType::F32).unwrap().to_vec::<f32>().unwrap();
+            assert!(got.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 2e-6), "{got:?}");
+        };
+        near(&y.detach(), &values);
+        near(&x.grad().unwrap(), &gradient);
+    }
+    assert!(CrossMapLRN2d::new(3).forward(&zeros([2, 3]).unwrap()).is_err());
+    assert_eq!(CrossMapLRN2d::new(3).to_string(), "CrossMapLRN2d(3, alpha=0.0001, beta=0.75, k=1)");
+}
+
+#[test]
+fn synchronised_batch_norm_is_batch_norm_of_any_dimensions() {
+    let plain = BatchNorm2d::new(3).unwrap();
+    let x = arange(24).unwrap().to_dtype(DType::F32).unwrap().view([2, 3, 2, 2]).unwrap();
+    let expected = plain.deep_copy().unwrap().forward(&x).unwrap();
+    let layer = plain.into_sync();
+    assert_eq!(layer.forward(&x).unwrap().to_vec::<f32>().unwrap(), expected.to_vec::<f32>().unwrap());
+    assert!(layer.forward(&zeros([2, 3]).unwrap()).is_ok());
+    let error = layer.forward(&zeros([3]).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("expected at least 2D input (got 1D input)"), "{error}");
+    assert_eq!(
+        layer.to_string(),
+        "SyncBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)"
+    );
 }
