@@ -8,12 +8,18 @@ use crate::{alone, folder};
 pub mod char_lstm;
 #[path = "../../../../examples/checkpointing.rs"]
 mod checkpointing;
+#[path = "../../../../examples/cnn_to_rnn.rs"]
+mod cnn_to_rnn;
+#[path = "../../../../examples/ctc.rs"]
+mod ctc;
 #[path = "../../../../examples/early_stopping.rs"]
 mod early_stopping;
 #[path = "../../../../examples/gpt.rs"]
 pub mod gpt;
 #[path = "../../../../examples/gradient_accumulation.rs"]
 mod gradient_accumulation;
+#[path = "../../../../examples/word_vectors.rs"]
+mod word_vectors;
 
 #[test]
 fn a_checkpoint_continues_to_the_same_weights() {
@@ -61,4 +67,35 @@ fn a_recurrent_network_learns_letters_and_writes() {
     assert!(losses[59] < losses[0] - 0.5, "{losses:?}");
     let text = model.write("ROMEO:", 20).unwrap();
     assert!(text.starts_with("ROMEO:") && text.len() == 26);
+}
+
+#[test]
+fn word_vectors_change_only_for_words_that_were_seen() {
+    let _alone = alone();
+    manual_seed(0);
+    let (text, words) = word_vectors::words(300).unwrap();
+    let model = word_vectors::WordVectors::new(words.len() as i64 + 3, 8).unwrap();
+    let start = model.centre.weight.detach().clone_tensor().unwrap();
+    let losses = word_vectors::train(&model, &text, 120, 64).unwrap();
+    assert!(losses[119] < 0.6 * losses[0], "{losses:?}");
+    let same = model.centre.weight.eq(&start).unwrap().all_dim(1).unwrap().to_vec::<bool>().unwrap();
+    assert!(!same[0] && same[301] && same[302]);
+}
+
+#[test]
+fn labels_are_learnt_without_their_places() {
+    let _alone = alone();
+    manual_seed(0);
+    let model = ctc::Listener::new(16).unwrap();
+    let losses = ctc::train(&model, 120, 16).unwrap();
+    assert!(losses[119] < 0.3 * losses[0], "{losses:?}");
+    assert!(ctc::accuracy(&model, 50).unwrap() > 0.5);
+}
+
+#[test]
+fn features_of_frames_are_read_in_order() {
+    let _alone = alone();
+    manual_seed(0);
+    let right = cnn_to_rnn::train(&cnn_to_rnn::Watcher::new().unwrap(), 60, 16).unwrap();
+    assert!(right > 0.6, "{right}");
 }

@@ -124,7 +124,7 @@ impl CrossMapLRN2d {
 
 /// For each channel the sum of so many channels before it, itself, and so many after it.
 fn window_sums(x: &Tensor, [before, after]: [i64; 2]) -> Result<Tensor> {
-    let padded = ops::constant_pad_nd(x, &[0, 0, 0, 0, before, after])?;
+    let padded = ops::constant_pad_nd(x, [0, 0, 0, 0, before, after])?;
     padded.unfold(1, before + after + 1, 1)?.sum_dim([-1])
 }
 
