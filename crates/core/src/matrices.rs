@@ -74,6 +74,11 @@ pub(crate) fn own_transposed(t: &Tensor) -> Result<Tensor> {
     own(&exchanged(t)?)
 }
 
+/// A copy whose matrices lie column after column, as LAPACK leaves them and PyTorch returns them (not recorded).
+pub(crate) fn by_columns(t: &Tensor) -> Result<Tensor> {
+    exchanged(&own_transposed(t)?)
+}
+
 /// The matrices with rows and columns exchanged, as an alias that is not recorded.
 pub(crate) fn exchanged(t: &Tensor) -> Result<Tensor> {
     let mut layout = t.layout();

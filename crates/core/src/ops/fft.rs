@@ -53,7 +53,8 @@ mod _fft_r2c {
         if onesided {
             sizes[last] = sizes[last] / 2 + 1;
         }
-        let result = Tensor::empty_of(&sizes, this.dtype().to_complex(), this.device())?;
+        let inner = [&by_stride(this, rest)[..], &[last]].concat();
+        let result = empty_around(this, &sizes, &inner, this.dtype().to_complex())?;
         pass(Kind::FromReal, if rest.is_empty() { scale } else { 1.0 }, last, &result, this);
         each_complex(&result, rest, true, scale);
         Ok(result)
@@ -93,7 +94,7 @@ mod _fft_c2r {
         sizes[last] = last_dim_size;
         let scale = factor(normalization, &sizes, &dims)?;
         let half = if rest.is_empty() { this.clone() } else { all_complex(this, rest, false, 1.0)? };
-        let result = Tensor::empty_of(&sizes, this.dtype().to_real(), this.device())?;
+        let result = empty_around(&half, &sizes, &[last], this.dtype().to_real())?;
         pass(Kind::ToReal, scale, last, &result, &half);
         Ok(result)
     }
@@ -138,13 +139,33 @@ fn factor(normalization: i64, sizes: &[i64], dims: &[usize]) -> Result<f64> {
 
 /// Complex to complex along at least one dimension, into a new tensor.
 fn all_complex(this: &Tensor, dims: &[usize], forward: bool, scale: f64) -> Result<Tensor> {
-    let result = Tensor::empty_of(&this.sizes(), this.dtype(), this.device())?;
+    let result = empty_around(this, &this.sizes(), &by_stride(this, dims), this.dtype())?;
     // Last dimension first: that pass reads the input where it most likely lies in one piece.
     let (&first, rest) = dims.split_last().expect("at least one dimension");
     let kind = Kind::Complex { forward };
     pass(kind, if rest.is_empty() { scale } else { 1.0 }, first, &result, this);
     each_complex(&result, rest, forward, scale);
     Ok(result)
+}
+
+/// The dimensions, those with the longest strides first.
+fn by_stride(t: &Tensor, dims: &[usize]) -> Vec<usize> {
+    let strides = t.strides();
+    let mut dims = dims.to_vec();
+    dims.sort_by_key(|d| std::cmp::Reverse(strides[*d]));
+    dims
+}
+
+/// Memory for a transform of `t` in PyTorch's order: the dimensions `inner` inside of the others, which keep their order.
+fn empty_around(t: &Tensor, sizes: &[i64], inner: &[usize], dtype: DType) -> Result<Tensor> {
+    let outer: Vec<usize> = (0..sizes.len()).filter(|d| !inner.contains(d)).collect();
+    let mut strides = Dims::from_elem(1, sizes.len());
+    let mut step = 1;
+    for &d in by_stride(t, &outer).iter().chain(inner).rev() {
+        strides[d] = step;
+        step *= sizes[d].max(1);
+    }
+    Tensor::empty_strided_of(sizes, &strides, dtype, t.device())
 }
 
 /// Transforms in place along each dimension; the last pass scales.

@@ -7,8 +7,8 @@ use super::linalg_systems::{Form, check_shapes, solve_triangle};
 use super::matmul::{adjoint, conj};
 use super::{arange_start_step_with, eye_with, linalg_solve_triangular};
 use crate::matrices::{
-    Failure, Stack, check_float, check_info, check_square, check_supported, check_unnamed_square, own,
-    own_transposed, with_matrices,
+    Failure, Stack, by_columns, check_float, check_info, check_square, check_supported, check_unnamed_square,
+    own, own_transposed, with_matrices,
 };
 use crate::op::{Grads, Needs, OpDef};
 use crate::{DType, Result, Tensor, ensure, op_list};
@@ -134,7 +134,7 @@ fn solve(b: &Tensor, factor: &Tensor, upper: bool) -> Result<Tensor> {
         let form = Form { upper, left: true, transposed, unit: false };
         solve_triangle(if transposed { &conj } else { factor }, b, form)
     };
-    triangle(&triangle(b, upper)?, !upper)
+    by_columns(&triangle(&triangle(b, upper)?, !upper)?)
 }
 
 /// The inverse of the matrix whose Cholesky factor is given.

@@ -8,8 +8,8 @@ use super::matmul::{adjoint, conj};
 use crate::autograd::Meta;
 use crate::dense::{cast, dense};
 use crate::matrices::{
-    Failure, Stack, check_float, check_info, check_matrix, check_square, check_supported, common_batch, own,
-    spread, with_matrices,
+    Failure, Stack, by_columns, check_float, check_info, check_matrix, check_square, check_supported,
+    common_batch, own, spread, with_matrices,
 };
 use crate::op::{Grad, Grads, OpDef};
 use crate::{DType, Device, Result, Tensor, bail, ensure, op_list};
@@ -89,7 +89,8 @@ fn decompose(name: &str, a: &Tensor, vectors: bool) -> Result<(Tensor, Tensor)> 
     });
     check_info(name, &info, Failure::Eigen)?;
     let result = a.dtype().to_complex();
-    Ok((cast(values, result)?, cast(columns, result)?))
+    let columns = cast(columns, result)?;
+    Ok((cast(values, result)?, if vectors { by_columns(&columns)? } else { columns }))
 }
 
 /// Eigenvalues of general matrices, in no order; complex.
@@ -129,7 +130,7 @@ mod linalg_ldl_factor_ex {
         if check_errors {
             check_code(name, &info)?;
         }
-        Ok((factors, pivots, info))
+        Ok((by_columns(&factors)?, pivots, info))
     }
 }
 
@@ -180,7 +181,7 @@ mod linalg_ldl_solve {
             // SAFETY: all are locked, row-major and of these sizes.
             unsafe { batch.ldl_solve(i[0].ptr, i[1].ptr, o[0].ptr, hermitian && x.is_complex()) }
         });
-        Ok(x)
+        by_columns(&x)
     }
 }
 

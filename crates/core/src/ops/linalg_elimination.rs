@@ -6,8 +6,8 @@ use super::matmul::adjoint;
 use super::{cat_with, constant_pad_nd, linalg_solve_triangular};
 use crate::autograd::Meta;
 use crate::matrices::{
-    Failure, Stack, check_info, check_matrix, check_square, check_supported, common_batch, exchanged, own,
-    spread, with_matrices,
+    Failure, Stack, by_columns, check_info, check_matrix, check_square, check_supported, common_batch,
+    exchanged, own, own_transposed, spread, with_matrices,
 };
 use crate::op::{Grads, Needs, OpDef};
 use crate::{DType, Result, Tensor, bail, copy, ensure, op_list};
@@ -34,7 +34,7 @@ pub(crate) fn factor(a: &Tensor, pivot: bool) -> Result<(Tensor, Tensor, Tensor)
         // SAFETY: all are locked, row-major and of these sizes.
         unsafe { batch.lu(o[0].ptr, o[1].ptr, o[2].ptr, pivot) }
     });
-    Ok((lu, pivots, info))
+    Ok((by_columns(&lu)?, pivots, info))
 }
 
 /// The LU factorisation in compact form, with a code for each matrix instead of an error.
@@ -321,7 +321,8 @@ pub(crate) fn solve_factored(
         unsafe { batch.lu_solve(i[0].ptr, i[1].ptr, o[0].ptr, adjoint == left) }
     });
     let x = if conj { x.conj_physical()? } else { x };
-    if left { Ok(x) } else { exchanged(&x) }
+    // By columns for A X = B, by rows for X A = B.
+    if left { by_columns(&x) } else { own_transposed(&x) }
 }
 
 /// Gradient for the compact factors, `gb` being that of `B`.

@@ -5,7 +5,8 @@ use cresset_macros::op;
 use super::matmul::{adjoint, conj};
 use super::{cat_with, eye_m_with, linalg_solve_triangular};
 use crate::matrices::{
-    Stack, check_float, check_matrix, check_supported, exchanged, own, own_transposed, with_matrices,
+    Stack, by_columns, check_float, check_matrix, check_supported, exchanged, own, own_transposed,
+    with_matrices,
 };
 use crate::op::{Grad, Grads, Needs, OpDef};
 use crate::second::differentiate;
@@ -59,7 +60,7 @@ mod linalg_qr {
         let stack = Stack::of(A);
         let (columns, tau) = reflections(A)?;
         let height = if complete { stack.rows } else { stack.steps() };
-        let r = exchanged(&columns)?.narrow(-2, 0, height)?.triu()?;
+        let r = by_columns(&exchanged(&columns)?.narrow(-2, 0, height)?.triu()?)?;
         if mode == "r" {
             return Ok((Tensor::empty_of(&[0], A.dtype(), A.device())?, r));
         }

@@ -6,7 +6,7 @@ use super::matmul::adjoint;
 use super::{
     linalg_eigh, linalg_eigvalsh, linalg_qr, linalg_solve_triangular, linalg_svd, linalg_svdvals, where_self,
 };
-use crate::matrices::{Stack, check_matrix, common_batch, spread};
+use crate::matrices::{Stack, by_columns, check_matrix, common_batch, spread};
 use crate::op::{Grad, Grads, Needs, OpDef};
 use crate::{DType, Error, ErrorKind, Result, Scalar, Tensor, copy, ensure, op_list};
 
@@ -285,6 +285,7 @@ mod linalg_lstsq {
         } else {
             none(real)?
         };
+        let x = by_columns(&x)?;
         Ok((if vector { x.squeeze_dim(-1)? } else { x }, residuals, rank, s))
     }
     fn grad(

@@ -6,8 +6,8 @@ use super::linalg_hermitian::check_phase;
 use super::matmul::{adjoint, conj};
 use crate::autograd::Meta;
 use crate::matrices::{
-    Failure, Stack, check_float, check_info, check_matrix, check_supported, exchanged, own, own_transposed,
-    with_matrices,
+    Failure, Stack, by_columns, check_float, check_info, check_matrix, check_supported, exchanged, own,
+    own_transposed, with_matrices,
 };
 use crate::op::{Grad, Grads, OpDef};
 use crate::{DType, Result, Tensor, bail, ensure, op_list};
@@ -90,7 +90,8 @@ fn decompose(a: &Tensor, full: bool, vectors: bool) -> Result<(Tensor, Tensor, T
         return Ok((u, values, v));
     }
     // The kernel leaves the columns of U and V in rows. A^T = U S V^H is A = conj(V) S U^T.
-    Ok(if wide { (conj(&exchanged(&v)?)?, values, u) } else { (exchanged(&u)?, values, conj(&v)?) })
+    let (left, right) = if wide { (conj(&exchanged(&v)?)?, u) } else { (exchanged(&u)?, conj(&v)?) };
+    Ok((left, values, by_columns(&right)?))
 }
 
 type Parts<'a> = (&'a Tensor, &'a Tensor, &'a Tensor);

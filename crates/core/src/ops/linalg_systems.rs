@@ -8,7 +8,7 @@ use super::{eye_with, linalg_lu_solve};
 use crate::autograd::Meta;
 use crate::layout::Dims;
 use crate::matrices::{
-    Failure, Stack, check_float, check_info, check_matrix, check_square, check_supported,
+    Failure, Stack, by_columns, check_float, check_info, check_matrix, check_square, check_supported,
     check_unnamed_square, common_batch, exchanged, own, spread, with_matrices,
 };
 use crate::modes::is_grad_enabled;
@@ -298,7 +298,7 @@ mod triangular_solve {
         let form = Form { upper, left: true, transposed: transpose, unit: unitriangular };
         let a = if transpose && A.is_complex() { A.conj_physical()? } else { A.clone() };
         let leading = common_batch(this, A)?;
-        Ok((solve_triangle(&a, this, form)?, own(&spread(A, &leading)?)?))
+        Ok((solve_triangle(&a, this, form)?, by_columns(&spread(A, &leading)?)?))
     }
     fn grad(
         g0: Option<&Tensor>,
