@@ -68,7 +68,10 @@ pub(crate) fn reduce(
 ) -> Result<Tensor> {
     let mask = mask(dims, this.dim())?;
     let sizes = reduced_sizes(&this.sizes(), &mask, keepdim);
-    let result = pointwise::output(out, &sizes, dtype, &[this])?;
+    let result = match out {
+        Out::New => Tensor::empty_of(&sizes, dtype, this.device())?,
+        given => pointwise::output(given, &sizes, dtype, &[this])?,
+    };
     let (o, x) = (result.raw(), this.raw());
     let strides = spread_strides(&o.layout.strides, &mask, keepdim);
     access([&o], [&x], |[o], [x]| {

@@ -1,6 +1,6 @@
 //! Indexing with several tensors of indices and with masks.
 
-use super::index::{apart, target};
+use super::index::{apart, target_in_order};
 use super::raw::{self, Indexed, Visit};
 use super::*;
 use crate::autograd::Meta;
@@ -194,7 +194,7 @@ mod index_put {
             values.dtype().scalar_type()
         );
         let plan = Plan::new(this, indices)?;
-        let result = target(this, out)?;
+        let result = target_in_order(this, out)?;
         let values = apart(values, &result)?.to_dtype(result.dtype())?;
         let spread = spread(&values, &plan.sizes)?;
         let how = if accumulate { Visit::Combine(Combine::Sum) } else { Visit::Put };

@@ -359,6 +359,6 @@ mod renorm {
         let factor = norm.add_scalar(1e-7)?.reciprocal()?.mul_scalar(most)?;
         let one = Tensor::scalar(1, factor.dtype())?;
         let factor = where_self(&norm.gt_scalar(most)?, &factor, &one)?;
-        this.mul(&factor.to_dtype(this.dtype().to_real())?)
+        this.contiguous()?.mul(&factor.to_dtype(this.dtype().to_real())?)
     }
 }

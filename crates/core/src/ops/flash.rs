@@ -6,8 +6,9 @@ use cresset_macros::op;
 use smallvec::SmallVec;
 
 use super::attention::{added_mask, repeated};
-use super::{_safe_softmax, sum_dim};
+use super::{_safe_softmax, raw, sum_dim};
 use crate::dense::{dense, float_type};
+use crate::layout::Dims;
 use crate::op::{Grads, OpDef};
 use crate::reduction::scale as scaled;
 use crate::second::differentiate;
@@ -137,6 +138,17 @@ impl Call {
     }
 }
 
+/// Memory for `[batch, heads, length, ..]` in which the heads of one position lie side by side, as projections have them.
+fn beside(sizes: &[i64], dtype: DType, like: &Tensor) -> Result<Tensor> {
+    let mut swapped = Dims::from_slice(sizes);
+    swapped.swap(1, 2);
+    let t = Tensor::empty_of(&swapped, dtype, like.device())?;
+    let mut layout = t.layout();
+    layout.sizes.swap(1, 2);
+    layout.strides.swap(1, 2);
+    raw::window(&t, layout)
+}
+
 /// A four-dimensional operand; one of three dimensions gets a last one.
 fn grid<S>(raw: &Raw<'_>) -> Grid<S> {
     let stride = |d: usize| raw.strides.get(d).map_or(0, |s| *s as isize);
@@ -174,7 +186,7 @@ mod _scaled_dot_product_flash_attention_for_cpu {
         check(query, key, value, dropout_p, attn_mask)?;
         let (dtype, sizes) = (query.dtype(), query.sizes());
         let output = copy::empty_like(query, dtype)?;
-        let logsumexp = Tensor::empty_of(&sizes[..3], float_type(dtype), query.device())?;
+        let logsumexp = beside(&sizes[..3], float_type(dtype), query)?;
         let call = Call::new(query, key, is_causal, attn_mask, scale)?;
         run(&[&output, &logsumexp], &[query, key, value], call.mask.as_ref(), |o, i| {
             let inputs = [&i[0], &i[1], &i[2]];
@@ -233,8 +245,8 @@ mod _scaled_dot_product_flash_attention_for_cpu_backward {
             bail!("{NAME}_backward: expected gradient and output {:?}, got other sizes", sizes.as_slice());
         }
         let logsumexp = dense(logsumexp, float_type(dtype))?;
-        let results =
-            [copy::empty_like(query, dtype)?, copy::empty_like(key, dtype)?, copy::empty_like(value, dtype)?];
+        let like = |t: &Tensor| beside(&t.sizes(), dtype, query);
+        let results = [like(query)?, like(key)?, like(value)?];
         let call = Call::new(query, key, is_causal, attn_mask, scale)?;
         let ins = [grad_out, query, key, value, out, &logsumexp];
         run(&results.each_ref(), &ins, call.mask.as_ref(), |o, i| {

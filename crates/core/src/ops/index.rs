@@ -21,17 +21,22 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     index_fill_tensor,
 ];
 
-/// The tensor that a call writes to: `this` in place, else a copy of it.
+/// The tensor that a call writes to: `this` in place, else a row-major copy of it.
 pub(crate) fn target(this: &Tensor, out: Out) -> Result<Tensor> {
     match out {
         Out::Inplace(t) => writable(t),
-        Out::New => copy::duplicate(this),
+        Out::New => raw::dense_copy(this),
         Out::Into(outs) => {
             copy::resize_output(&outs[0], &this.sizes())?;
             copy::copy_into(&outs[0], this)?;
             writable(&outs[0])
         }
     }
+}
+
+/// [`target`], the copy having its dimensions in the order of those of `this`.
+pub(crate) fn target_in_order(this: &Tensor, out: Out) -> Result<Tensor> {
+    if matches!(out, Out::New) { copy::duplicate(this) } else { target_as(this, out) }
 }
 
 /// [`target`] that an `out` tensor of another dtype is an error for, in PyTorch's words.
@@ -546,7 +551,7 @@ mod index_fill {
         if value.is_complex() && !this.is_complex() {
             bail!("index_fill_(): Converting complex Scalar to non-complex type is not supported");
         }
-        let result = target_as(this, out)?;
+        let result = target_in_order(this, out)?;
         let value = Tensor::scalar(value, this.dtype())?;
         let along = Along::new(&result, d, index.numel() as i64);
         let indexed = [along.index(&result, index, true)];

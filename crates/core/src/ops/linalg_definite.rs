@@ -58,7 +58,7 @@ fn factor(a: &Tensor, upper: bool) -> Result<(Tensor, Tensor)> {
         // SAFETY: both are locked, row-major and of these sizes.
         unsafe { batch.cholesky(o[0].ptr, o[1].ptr) }
     });
-    Ok((if upper { adjoint(&l)? } else { l }, info))
+    Ok((if upper { adjoint(&l)? } else { by_columns(&l)? }, info))
 }
 
 /// The factor `L` of `self = L L^H` (`L^H` if `upper`).
@@ -134,7 +134,7 @@ fn solve(b: &Tensor, factor: &Tensor, upper: bool) -> Result<Tensor> {
         let form = Form { upper, left: true, transposed, unit: false };
         solve_triangle(if transposed { &conj } else { factor }, b, form)
     };
-    by_columns(&triangle(&triangle(b, upper)?, !upper)?)
+    triangle(&triangle(b, upper)?, !upper)
 }
 
 /// The inverse of the matrix whose Cholesky factor is given.

@@ -253,9 +253,9 @@ pub(crate) struct Form {
 pub(crate) fn solve_triangle(a: &Tensor, b: &Tensor, form: Form) -> Result<Tensor> {
     let leading = common_batch(a, b)?;
     // X A = B is A^T X^T = B^T; a matrix stored by columns is read as its transpose.
-    let by_columns = !a.is_contiguous() && exchanged(a)?.is_contiguous();
-    let stored = spread(&if by_columns { exchanged(a)? } else { a.clone() }, &leading)?;
-    let transposed = (form.transposed != by_columns) == form.left;
+    let by_column = !a.is_contiguous() && exchanged(a)?.is_contiguous();
+    let stored = spread(&if by_column { exchanged(a)? } else { a.clone() }, &leading)?;
+    let transposed = (form.transposed != by_column) == form.left;
     let upper = form.upper != (form.transposed == form.left);
     let x = own(&spread(&if form.left { b.clone() } else { exchanged(b)? }, &leading)?)?;
     let stack = Stack::of(&x);
@@ -264,7 +264,7 @@ pub(crate) fn solve_triangle(a: &Tensor, b: &Tensor, form: Form) -> Result<Tenso
         // SAFETY: both are locked, row-major and of these sizes.
         unsafe { batch.solve_triangular(i[0].ptr, o[0].ptr, upper, transposed, form.unit) }
     });
-    if form.left { Ok(x) } else { exchanged(&x) }
+    if form.left { by_columns(&x) } else { exchanged(&x) }
 }
 
 /// Solves `A X = self` for triangular `A`, or with `A^T` (`A^H`, if complex) if `transpose`; also returns a copy of `A`.

@@ -62,8 +62,11 @@ fn overwrite(whole: Tensor, src: &Tensor, place: impl FnOnce(&Layout) -> Result<
     Ok(whole)
 }
 
-/// A copy of `this` with its strides and everything else that its storage holds.
+/// A copy of `this` with its strides and everything else that its storage holds; row-major if elements share a place.
 fn clone_storage(this: &Tensor) -> Result<Tensor> {
+    if this.sizes().iter().zip(&this.strides()).any(|(n, s)| *n > 1 && *s == 0) {
+        return raw::dense_copy(this);
+    }
     let all = Layout::contiguous(&[(this.storage().nbytes() / this.dtype().size()) as i64]);
     let copy = Tensor::empty_of(&all.sizes, this.dtype(), this.device())?;
     raw::copy(&copy, &raw::window(this, all)?)?;
@@ -136,7 +139,7 @@ mod unfold_backward {
 #[op("select_scatter(Tensor self, Tensor src, int dim, SymInt index) -> Tensor", out = "out")]
 mod select_scatter {
     fn kernel(this: &Tensor, src: &Tensor, dim: i64, index: i64) -> Result<Tensor> {
-        overwrite(raw::dense_copy(this)?, src, |l| plan::select(l, dim, index))
+        overwrite(clone_storage(this)?, src, |l| plan::select(l, dim, index))
     }
     fn grad_this(g: &Tensor, src: &Meta, dim: i64, index: i64) -> Result<Tensor> {
         g.select_scatter(&src.zeros()?, dim, index)
@@ -160,7 +163,7 @@ mod slice_scatter {
         end: Option<i64>,
         step: i64,
     ) -> Result<Tensor> {
-        overwrite(raw::dense_copy(this)?, src, |l| plan::slice(l, dim, start, end, step))
+        overwrite(clone_storage(this)?, src, |l| plan::slice(l, dim, start, end, step))
     }
     fn grad_this(
         g: &Tensor,
@@ -184,7 +187,7 @@ mod slice_scatter {
 )]
 mod diagonal_scatter {
     fn kernel(this: &Tensor, src: &Tensor, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor> {
-        overwrite(raw::dense_copy(this)?, src, |l| plan::diagonal(l, offset, dim1, dim2))
+        overwrite(clone_storage(this)?, src, |l| plan::diagonal(l, offset, dim1, dim2))
     }
     fn grad_this(g: &Tensor, src: &Meta, offset: i64, dim1: i64, dim2: i64) -> Result<Tensor> {
         diagonal_scatter::call(g, &src.zeros()?, offset, dim1, dim2)
