@@ -51,7 +51,7 @@ pub fn is_anomaly_enabled() -> bool {
 
 /// Whether any [`Mode`] is on.
 #[inline]
-pub(crate) fn any() -> bool {
+pub fn any() -> bool {
     has(MODES)
 }
 

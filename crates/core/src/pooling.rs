@@ -4,7 +4,7 @@ use cresset_kernels::pool::{Average, Windows};
 
 use crate::copy::like_format;
 use crate::dense::{cast, dense, slice, slice_mut};
-use crate::layout::Dims;
+use crate::layout::{Dims, wrap_dim};
 use crate::storage::access;
 use crate::{DType, Result, Tensor, bail, with_float};
 
@@ -111,26 +111,26 @@ pub(crate) fn windows(op: &str, this: &Tensor, n: usize, sizes: Sizes) -> Result
     Ok((windows, result))
 }
 
+/// Refuses sizes that have another number of dimensions than `n` and one or two, or nothing in them.
 fn bad_shape<T>(op: &str, n: usize, shape: &[i64]) -> Result<T> {
-    match (n, op.starts_with("avg")) {
-        (1 | 2, _) => {
-            bail!(
-                "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{shape:?}"
-            )
-        }
-        (_, true) => bail!("non-empty 4D or 5D (batch mode) tensor expected for input"),
-        _ => {
-            let name = format!("{op}_out_cpu_template()");
-            if shape.len() != 4 && shape.len() != 5 {
-                bail!("{name}: Expected 4D or 5D tensor for input, but got: {shape:?}");
-            }
-            let first = shape.len() - 4;
-            let empty = (first..shape.len()).find(|d| shape[*d] == 0).unwrap_or(first);
-            bail!(
-                "{name}: Expected input to have non-zero size for non-batch dimensions, but input has sizes {shape:?} with dimension {empty} being empty"
-            )
-        }
+    let (average, fits) = (op.starts_with("avg"), shape.len() == n + 1 || shape.len() == n + 2);
+    if average && n == 2 {
+        wrap_dim(-3, shape.len())?;
     }
+    if !fits && (n == 3 || !average) {
+        bail!("non-empty {}D or {}D (batch mode) tensor expected for input", n + 1, n + 2);
+    }
+    if n == 2 {
+        bail!(
+            "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{shape:?}"
+        );
+    }
+    let name = if average { op.to_string() } else { format!("{op}_out_cpu_template") };
+    let first = shape.len() - n - 1;
+    let empty = (first..shape.len()).find(|d| shape[*d] == 0).unwrap_or(first);
+    bail!(
+        "{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {shape:?} with dimension {empty} being empty"
+    )
 }
 
 fn check_output(input: &[i64], output: &[i64]) -> Result<()> {

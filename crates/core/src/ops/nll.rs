@@ -65,8 +65,12 @@ fn check(this: &Tensor, target: &Tensor, weight: Option<&Tensor>) -> Result<()> 
         );
     }
     match target.dtype() {
-        DType::I64 | DType::U8 => Ok(()),
-        other => bail!("expected scalar type Long but found {}", other.scalar_type()),
+        DType::I64 | DType::U8 => {}
+        other => bail!("expected target dtype to be Long or Byte, but got {}", other.scalar_type()),
+    }
+    match weight.map(Tensor::dtype).filter(|w| *w != this.dtype()) {
+        Some(w) => bail!("expected scalar type {} but found {}", this.dtype().scalar_type(), w.scalar_type()),
+        None => Ok(()),
     }
 }
 
@@ -370,7 +374,7 @@ mod nll_loss_nd {
                 let mut expected = x.clone();
                 expected.remove(1);
                 if t != expected {
-                    bail!(Value, "Expected target size {:?}, got {:?}", expected.as_slice(), t.as_slice());
+                    bail!("Expected target size {:?}, got {:?}", expected.as_slice(), t.as_slice());
                 }
                 let flat: i64 = x[2..].iter().product();
                 let (this, target) = (this.reshape([x[0], x[1], 1, flat])?, target.reshape([x[0], 1, flat])?);

@@ -55,7 +55,13 @@ fn check_max_pool1d(
     dilation: &[i64],
     ceil_mode: bool,
 ) -> Result<()> {
-    check_1d("max_pool1d", this)?;
+    let shape = this.sizes();
+    if !matches!(shape.len(), 2 | 3) || shape[shape.len() - 2..].contains(&0) {
+        bail!(
+            "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{:?}",
+            shape.as_slice()
+        );
+    }
     let stride = if stride.is_empty() { kernel_size } else { stride };
     let named =
         [("kernel_size", kernel_size), ("stride", stride), ("padding", padding), ("dilation", dilation)];
@@ -119,15 +125,15 @@ fn rows(first: i64, rest: &[i64]) -> Vec<i64> {
     std::iter::once(first).chain(rest.iter().copied()).collect()
 }
 
+/// Refuses inputs without channels or a length, with the number of dimensions that the function counts.
 fn check_1d(name: &str, this: &Tensor) -> Result<()> {
-    let shape = this.sizes();
-    if shape.len() == 2 && !shape.contains(&0) || shape.len() == 3 && !shape[1..].contains(&0) {
-        return Ok(());
+    let dims = this.dim();
+    if dims != 2 && dims != 3 {
+        bail!(
+            "Expected 2 to 3 dimensions, but got {dims}-dimensional tensor for argument #1 'self' (while checking arguments for {name})"
+        );
     }
-    bail!(
-        "{name}() Expected 2D or 3D (batch mode) tensor with optional 0 dim batch size for input, but got:{:?}",
-        shape.as_slice()
-    )
+    Ok(())
 }
 
 /// Average of every window along the last dimension.
@@ -146,6 +152,7 @@ mod avg_pool1d {
         ceil_mode: bool,
         count_include_pad: bool,
     ) -> Result<Tensor> {
+        check_1d("avg_pool1d", this)?;
         let stride = if stride.is_empty() { kernel_size } else { stride };
         avg_pool2d::call(
             &this.unsqueeze(-2)?,

@@ -1,6 +1,6 @@
 //! Padding by mode.
 
-use cresset_core::{Result, Tensor};
+use cresset_core::{Error, Result, Tensor};
 
 /// What stands in the padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,19 @@ pub enum PaddingMode {
 }
 
 impl PaddingMode {
+    /// The one of PyTorch's name.
+    ///
+    /// # Errors
+    /// `Value` for another name.
+    pub fn parse(name: &str) -> Result<PaddingMode> {
+        use PaddingMode::{Circular, Reflect, Replicate, Zeros};
+        let all = [Zeros, Reflect, Replicate, Circular];
+        all.into_iter().find(|mode| mode.name() == name).ok_or_else(|| {
+            let names = all.map(|mode| format!("'{}'", mode.name())).join(", ");
+            Error::value(format!("padding_mode must be one of {{{names}}}, but got padding_mode='{name}'"))
+        })
+    }
+
     /// PyTorch's name.
     pub fn name(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@
 use cresset_core::{DType, Device, Result, Scalar, Tensor, bail, ensure, no_grad, ops};
 
 use super::parameter;
+use crate::functional::check_batch_norm;
 use crate::init;
 use crate::module::{Buffer, Forward, Module, Parameter, Training, boolean, float};
 use crate::options::options;
@@ -198,19 +199,6 @@ impl<const D: usize> BatchNorm<D> {
         Ok(())
     }
 
-    /// Training needs more than one value per channel.
-    fn check_batch(&self, input: &Tensor) -> Result<()> {
-        let sizes = input.sizes();
-        let per_channel: i64 = sizes.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, n)| n).product();
-        ensure!(
-            per_channel != 1,
-            Value,
-            "Expected more than 1 value per channel when training, got input size torch.Size({:?})",
-            &sizes[..]
-        );
-        Ok(())
-    }
-
     fn text(&self) -> String {
         format!(
             "{}, eps={}, momentum={}, affine={}, bias={}, track_running_stats={}",
@@ -229,9 +217,7 @@ impl<const D: usize> Forward for BatchNorm<D> {
         self.check_dimensions(input)?;
         let factor = self.average_factor()?;
         let training = self.training.is_on() || self.running_mean.is_none();
-        if training {
-            self.check_batch(input)?;
-        }
+        check_batch_norm(input, training, self.eps)?;
         ops::batch_norm(
             input,
             self.weight.as_deref(),

@@ -22,6 +22,20 @@ pub enum Padding {
     Valid,
 }
 
+impl Padding {
+    /// The one of PyTorch's name: `same` or `valid`.
+    ///
+    /// # Errors
+    /// `Value` for another name.
+    pub fn parse(name: &str) -> Result<Padding> {
+        match name {
+            "same" => Ok(Padding::Same),
+            "valid" => Ok(Padding::Valid),
+            other => bail!(Value, "Invalid padding string '{other}', should be one of {{'same', 'valid'}}"),
+        }
+    }
+}
+
 impl<T: Into<IntList>> From<T> for Padding {
     fn from(sizes: T) -> Self {
         Padding::Sizes(sizes.into())

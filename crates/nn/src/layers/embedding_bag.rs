@@ -19,6 +19,21 @@ pub enum BagMode {
     Max,
 }
 
+impl BagMode {
+    /// The one of PyTorch's name: `sum`, `mean` or `max`.
+    ///
+    /// # Errors
+    /// `Value` for another name.
+    pub fn parse(name: &str) -> Result<BagMode> {
+        match name {
+            "sum" => Ok(BagMode::Sum),
+            "mean" => Ok(BagMode::Mean),
+            "max" => Ok(BagMode::Max),
+            _ => bail!(Value, "mode has to be one of sum, mean or max"),
+        }
+    }
+}
+
 options! {
     /// Optional settings of [`EmbeddingBag`].
     EmbeddingBagOptions {

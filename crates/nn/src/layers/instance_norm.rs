@@ -3,6 +3,7 @@
 use cresset_core::{DType, Result, Tensor, ensure, ops};
 
 use super::batch_norm::{Statistics, affine};
+use crate::functional::check_instance_norm;
 use crate::module::{Buffer, Forward, Module, Parameter, Training, boolean, float};
 use crate::options::options;
 
@@ -114,13 +115,7 @@ impl<const D: usize> InstanceNorm<D> {
 
     fn normalise(&self, input: &Tensor) -> Result<Tensor> {
         let use_input_stats = self.training.is_on() || self.running_mean.is_none();
-        let sizes = input.sizes();
-        ensure!(
-            !use_input_stats || sizes[2..].iter().product::<i64>() != 1,
-            Value,
-            "Expected more than 1 spatial element when training, got input size torch.Size({:?})",
-            &sizes[..]
-        );
+        check_instance_norm(&input.sizes(), use_input_stats)?;
         ops::instance_norm(
             input,
             self.weight.as_deref(),

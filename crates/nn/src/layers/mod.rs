@@ -56,7 +56,7 @@ pub use pool::{
 };
 pub use pool_adaptive::{
     AdaptiveAvgPool, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool,
-    AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d, OutputSize,
+    AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d,
 };
 pub use pool_other::{
     FractionalMaxPool, FractionalMaxPool2d, FractionalMaxPool3d, FractionalMaxPoolOptions, LPPool, LPPool1d,
@@ -75,6 +75,8 @@ pub use transformer_layers::{
     Activation, DecoderMasks, EncoderMasks, TransformerDecoderLayer, TransformerEncoderLayer,
     TransformerLayerOptions,
 };
+
+pub use crate::functional::OutputSize;
 
 use cresset_core::{DType, Device, Result, Tensor, bail};
 

@@ -3,6 +3,7 @@
 use cresset_core::{DType, IntList, Result, Tensor, ensure, ops};
 
 use super::parameter;
+use crate::functional::check_group_norm;
 use crate::init;
 use crate::module::{Forward, Module, Parameter, boolean, float, tuple};
 use crate::options::options;
@@ -163,19 +164,7 @@ impl GroupNorm {
 
 impl Forward for GroupNorm {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let sizes = input.sizes();
-        ensure!(
-            sizes.len() >= 2,
-            "Expected at least 2 dimensions for input tensor but received {}",
-            sizes.len()
-        );
-        let per_group = sizes[0] * sizes[1] / self.num_groups * sizes[2..].iter().product::<i64>();
-        ensure!(
-            per_group != 1,
-            Value,
-            "Expected more than 1 value per channel when training, got input size {:?}",
-            [&[sizes[0] * sizes[1] / self.num_groups, self.num_groups], &sizes[2..]].concat()
-        );
+        check_group_norm(&input.sizes(), self.num_groups)?;
         ops::group_norm_with(input, self.num_groups, |o| {
             o.weight(self.weight.as_deref()).bias(self.bias.as_deref()).eps(self.eps)
         })

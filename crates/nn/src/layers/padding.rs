@@ -18,8 +18,24 @@ fn both_ends<const D: usize>(padding: IntList) -> Result<Vec<i64>> {
     Ok(padding)
 }
 
+/// Leaves the check of the dimensions to the operator.
+fn any(_dims: usize, _padded: usize) -> Result<()> {
+    Ok(())
+}
+
+/// Refuses inputs with other dimensions than the padded ones, channels and perhaps a batch.
+fn batch_or_sample(dims: usize, padded: usize) -> Result<()> {
+    let (sample, batch) = (padded + 1, padded + 2);
+    ensure!(
+        dims == sample || dims == batch,
+        Value,
+        "expected {sample}D or {batch}D input (got {dims}D input)"
+    );
+    Ok(())
+}
+
 macro_rules! pads {
-    ($($(#[$doc:meta])* $name:ident ($one:ident, $two:ident, $three:ident), $text:literal, $mode:ident;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident ($one:ident, $two:ident, $three:ident), $text:literal, $mode:ident, $check:expr;)*) => { $(
         $(#[$doc])*
         ///
         /// # Shapes
@@ -50,6 +66,7 @@ macro_rules! pads {
 
         impl<const D: usize> Forward for $name<D> {
             fn forward(&self, input: &Tensor) -> Result<Tensor> {
+                $check(input.dim(), D)?;
                 pad(input, &self.padding, PaddingMode::$mode)
             }
         }
@@ -58,13 +75,13 @@ macro_rules! pads {
 
 pads! {
     /// Pads with zeros, as `torch.nn.ZeroPad2d` and its siblings.
-    ZeroPad(ZeroPad1d, ZeroPad2d, ZeroPad3d), "ZeroPad", Zeros;
+    ZeroPad(ZeroPad1d, ZeroPad2d, ZeroPad3d), "ZeroPad", Zeros, any;
     /// Pads with the reflection at the border, as `torch.nn.ReflectionPad2d` and its siblings.
-    ReflectionPad(ReflectionPad1d, ReflectionPad2d, ReflectionPad3d), "ReflectionPad", Reflect;
+    ReflectionPad(ReflectionPad1d, ReflectionPad2d, ReflectionPad3d), "ReflectionPad", Reflect, any;
     /// Pads by repeating the border, as `torch.nn.ReplicationPad2d` and its siblings.
-    ReplicationPad(ReplicationPad1d, ReplicationPad2d, ReplicationPad3d), "ReplicationPad", Replicate;
+    ReplicationPad(ReplicationPad1d, ReplicationPad2d, ReplicationPad3d), "ReplicationPad", Replicate, any;
     /// Pads with the opposite border, as `torch.nn.CircularPad2d` and its siblings.
-    CircularPad(CircularPad1d, CircularPad2d, CircularPad3d), "CircularPad", Circular;
+    CircularPad(CircularPad1d, CircularPad2d, CircularPad3d), "CircularPad", Circular, batch_or_sample;
 }
 
 /// Pads with a number, as `torch.nn.ConstantPad2d` and its siblings.

@@ -1,70 +1,9 @@
 //! Pooling to a given size: windows are as large as they must be ([`AdaptiveAvgPool`], [`AdaptiveMaxPool`]).
 
-use cresset_core::{Result, Tensor, bail, ensure, ops};
+use cresset_core::{Result, Tensor, bail, ops};
 
+use crate::functional::OutputSize;
 use crate::module::{Forward, Module};
-
-/// The size of the output in each dimension; `None` keeps that of the input.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputSize(Vec<Option<i64>>);
-
-impl From<i64> for OutputSize {
-    fn from(size: i64) -> Self {
-        OutputSize(vec![Some(size)])
-    }
-}
-
-impl<const N: usize> From<[i64; N]> for OutputSize {
-    fn from(sizes: [i64; N]) -> Self {
-        OutputSize(sizes.map(Some).to_vec())
-    }
-}
-
-impl<const N: usize> From<[Option<i64>; N]> for OutputSize {
-    fn from(sizes: [Option<i64>; N]) -> Self {
-        OutputSize(sizes.to_vec())
-    }
-}
-
-impl From<Vec<Option<i64>>> for OutputSize {
-    fn from(sizes: Vec<Option<i64>>) -> Self {
-        OutputSize(sizes)
-    }
-}
-
-impl OutputSize {
-    /// The sizes for an input whose last `dims` dimensions are pooled.
-    fn of(&self, input: &Tensor, dims: usize) -> Result<Vec<i64>> {
-        let sizes = input.sizes();
-        ensure!(
-            sizes.len() > dims,
-            "adaptive pooling: expected {} or {} dimensions, got input of size {:?}",
-            dims + 1,
-            dims + 2,
-            &sizes[..]
-        );
-        let spatial = &sizes[sizes.len() - dims..];
-        match &self.0[..] {
-            [one] => Ok(spatial.iter().map(|n| one.unwrap_or(*n)).collect()),
-            many if many.len() == dims => {
-                Ok(many.iter().zip(spatial).map(|(size, n)| size.unwrap_or(*n)).collect())
-            }
-            many => bail!(
-                Value,
-                "adaptive pooling: expected output_size of one number or {dims}, got {}",
-                many.len()
-            ),
-        }
-    }
-
-    fn text(&self) -> String {
-        let size = |s: &Option<i64>| s.map_or("None".to_string(), |s| s.to_string());
-        match &self.0[..] {
-            [one] => format!("output_size={}", size(one)),
-            many => format!("output_size=({})", many.iter().map(size).collect::<Vec<_>>().join(", ")),
-        }
-    }
-}
 
 /// Means over windows that divide the input evenly, as `torch.nn.AdaptiveAvgPool2d` and its siblings.
 ///

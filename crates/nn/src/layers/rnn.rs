@@ -2,7 +2,7 @@
 //!
 //! All three are [`Recurrent`] parameters of some number of gates; they differ in the state that they carry.
 
-use cresset_core::{DType, Result, Tensor, bail, ensure, ops};
+use cresset_core::{DType, Result, Tensor, bail, ensure, modes, ops};
 
 use super::parameter;
 use crate::init;
@@ -140,7 +140,16 @@ impl Recurrent {
         visitor.training.push(&self.training);
     }
 
-    fn check_size(&self, input: &Tensor) -> Result<()> {
+    /// Whether the input has the dtype of the parameters (autocast may mix them) and as many features as expected.
+    fn check_input(&self, input: &Tensor) -> Result<()> {
+        let weight = self.parameters[0].1.dtype();
+        ensure!(
+            input.dtype() == weight || modes::any(),
+            Value,
+            "RNN input dtype (torch.{0}) does not match weight dtype (torch.{1}). Convert input: input.to(torch.{1}), or convert model: model.to(torch.{0})",
+            input.dtype().name(),
+            weight.name()
+        );
         let last = input.sizes().last().copied().unwrap_or(0);
         ensure!(
             last == self.input_size,
@@ -173,7 +182,7 @@ impl Recurrent {
             self.name,
             input.dim()
         );
-        self.check_size(input)?;
+        self.check_input(input)?;
         let dim = i64::from(!self.options.batch_first);
         let added = input.dim() == 2;
         let input = if added { input.unsqueeze(dim)? } else { input.clone() };
@@ -223,7 +232,7 @@ fn check_options(name: &str, input_size: i64, hidden_size: i64, o: &RNNOptions) 
         Value,
         "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
     );
-    ensure!(input_size >= 0, Value, "input_size must be non-negative, got {input_size}");
+    ensure!(input_size > 0, Value, "input_size must be greater than zero");
     ensure!(hidden_size > 0, Value, "hidden_size must be greater than zero");
     ensure!(o.num_layers > 0, Value, "num_layers must be greater than zero");
     ensure!(o.proj_size >= 0, Value, "proj_size should be a positive integer or zero to disable projections");
@@ -359,7 +368,7 @@ macro_rules! one_state {
                 hx: Option<&Tensor>,
             ) -> Result<(PackedSequence, Tensor)> {
                 let $o = &self.options;
-                self.check_size(&input.data)?;
+                self.check_input(&input.data)?;
                 let batch = input.batch()?;
                 let hx = self.state(
                     hx.map(|h| input.sorted(h)).transpose()?.as_ref(),
@@ -406,6 +415,13 @@ impl LSTM {
     ) -> Result<(Tensor, (Tensor, Tensor))> {
         let (o, dim) = (&self.options, i64::from(!self.options.batch_first));
         let (input, batch, added) = self.batched(input)?;
+        let wanted = if added { 2 } else { 3 };
+        if let Some((h, c)) = hx.filter(|(h, c)| h.dim() != wanted || c.dim() != wanted) {
+            let (kind, h, c) = (if added { "unbatched" } else { "batched" }, h.dim(), c.dim());
+            bail!(
+                "For {kind} {wanted}-D input, hx and cx should also be {wanted}-D but got ({h}-D, {c}-D) tensors"
+            );
+        }
         let h = self.state(hx.map(|(h, _)| h), &input, batch, added, false)?;
         let c = self.state(hx.map(|(_, c)| c), &input, batch, added, true)?;
         let (train, flat) = (self.training.is_on(), self.flat());
@@ -434,7 +450,7 @@ impl LSTM {
         hx: Option<(&Tensor, &Tensor)>,
     ) -> Result<(PackedSequence, (Tensor, Tensor))> {
         let (o, batch) = (&self.options, input.batch()?);
-        self.check_size(&input.data)?;
+        self.check_input(&input.data)?;
         let sorted = |t: Option<&Tensor>| t.map(|t| input.sorted(t)).transpose();
         let h = self.state(sorted(hx.map(|(h, _)| h))?.as_ref(), &input.data, batch, false, false)?;
         let c = self.state(sorted(hx.map(|(_, c)| c))?.as_ref(), &input.data, batch, false, true)?;

@@ -123,13 +123,10 @@ fn batched<const N: usize>(
         "{name}: Expected input to be 1D or 2D, got {}D instead",
         input.dim()
     );
-    for state in states.iter().flatten() {
-        ensure!(
-            matches!(state.dim(), 1 | 2),
-            Value,
-            "{name}: Expected hidden to be 1D or 2D, got {}D instead",
-            state.dim()
-        );
+    for (i, state) in states.iter().flatten().enumerate() {
+        let what = if N > 1 { format!("hx[{i}]") } else { "hidden".into() };
+        let dims = state.dim();
+        ensure!(matches!(dims, 1 | 2), Value, "{name}: Expected {what} to be 1D or 2D, got {dims}D instead");
     }
     let batch = |t: &Tensor| if t.dim() == 1 { t.unsqueeze(0) } else { Ok(t.clone()) };
     let x = batch(input)?;

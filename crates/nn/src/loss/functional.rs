@@ -1,6 +1,6 @@
 //! The losses as functions: `cross_entropy(input, target)`, `cross_entropy_with(input, target, |o| …)`.
 
-use cresset_core::{Result, Tensor, ensure, ops};
+use cresset_core::{Result, Tensor, bail, ensure, ops};
 
 use crate::options::options;
 
@@ -13,7 +13,7 @@ pub use super::likelihood::{
     multilabel_margin_loss, multilabel_soft_margin_loss, multilabel_soft_margin_loss_with, poisson_nll_loss,
     poisson_nll_loss_with,
 };
-pub use super::sequence::{ctc_loss, ctc_loss_with};
+pub use super::sequence::{LinearCrossEntropySettings, ctc_loss, ctc_loss_with, linear_cross_entropy};
 
 /// What becomes of the losses of the elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,19 @@ pub enum Reduction {
 }
 
 impl Reduction {
+    /// The one of PyTorch's name: `none`, `mean` or `sum`.
+    ///
+    /// # Errors
+    /// `Value` for another name.
+    pub fn parse(name: &str) -> Result<Reduction> {
+        match name {
+            "none" => Ok(Reduction::None),
+            "mean" => Ok(Reduction::Mean),
+            "sum" => Ok(Reduction::Sum),
+            other => bail!(Value, "{other} is not a valid value for reduction"),
+        }
+    }
+
     /// The number that stands for it in schemas.
     pub(crate) fn code(self) -> i64 {
         match self {

@@ -1,6 +1,6 @@
 //! Losses of label sequences, and cross entropy that ends with its own linear layer.
 
-use cresset_core::{Result, Tensor, ensure, ops};
+use cresset_core::{Result, Tensor, bail, ensure, ops};
 
 use super::functional::{Reduction, cross_entropy_with};
 use crate::layers::Linear;
@@ -85,6 +85,72 @@ impl CTCLoss {
 }
 
 options! {
+    /// Optional settings of [`linear_cross_entropy`].
+    LinearCrossEntropySettings {
+        /// The summand of the scores, `[C, *]` (default: none).
+        linear_bias: Option<Tensor> = None,
+        /// A factor per class (default: none).
+        weight: Option<Tensor> = None,
+        /// What becomes of the losses (default: their mean).
+        reduction: Reduction = Reduction::Mean,
+        /// Targets of this value do not count (default: -100); not for targets of probabilities.
+        ignore_index: Option<i64> = None,
+        /// How much of the target is spread over all classes (default: 0).
+        label_smoothing: f64 = 0.0,
+    }
+}
+
+/// Cross entropy of the scores `linear(input, linear_weight)`.
+///
+/// # Shapes
+/// `input [N, F]` or `[F]`; `linear_weight [C, *, F]`; `target [N, *]` of classes or `[N, C, *]` of probabilities.
+/// # Errors
+/// `Runtime` when shapes do not fit, `Index` for a target that is no class.
+pub fn linear_cross_entropy(
+    input: &Tensor,
+    linear_weight: &Tensor,
+    target: &Tensor,
+    options: impl FnOnce(LinearCrossEntropySettings) -> LinearCrossEntropySettings,
+) -> Result<Tensor> {
+    let o = options(LinearCrossEntropySettings::default());
+    let (x, w) = (input.sizes(), linear_weight.sizes());
+    let sizes = score_sizes(&x, &w, o.linear_bias.as_ref())?;
+    ensure!(
+        o.ignore_index.is_none() || target.sizes()[..] != sizes,
+        "ignore_index cannot be specified when target contains probabilities"
+    );
+    let rows = linear_weight.reshape([w[..w.len() - 1].iter().product(), x[x.len() - 1]])?;
+    let bias = o.linear_bias.as_ref().map(Tensor::flatten).transpose()?;
+    let scores = ops::linear_with(input, &rows, |l| l.bias(bias.as_ref()))?.reshape(sizes)?;
+    cross_entropy_with(&scores, target, |c| {
+        let c = c.weight(o.weight).reduction(o.reduction).label_smoothing(o.label_smoothing);
+        c.ignore_index(o.ignore_index.unwrap_or(-100))
+    })
+}
+
+/// The sizes of the scores of a linear layer whose weight is `[C, *, F]`, with PyTorch's checks.
+fn score_sizes(x: &[i64], w: &[i64], bias: Option<&Tensor>) -> Result<Vec<i64>> {
+    let dims = x.len();
+    ensure!(dims == 1 || dims == 2, "expected input with dimensionality 1 or 2, got {dims}");
+    ensure!(w.len() >= 2, "expected linear_weight with dimensionality at least 2, got {}", w.len());
+    let (features, wanted, outputs) = (x[dims - 1], w[w.len() - 1], &w[..w.len() - 1]);
+    ensure!(
+        features == wanted,
+        "expected equal input and linear_weight last dimensions (in_features), got {features} and {wanted}, respectively"
+    );
+    if let Some(sizes) = bias.map(Tensor::sizes).filter(|b| b[..] != *outputs) {
+        bail!("expected linear_bias shape {}, got {}", tuple(outputs), tuple(&sizes));
+    }
+    ensure!(
+        outputs.len() == 1 || dims == 2,
+        "K-dimensional loss defined by linear_weight shape {} requires batched input, (N, {features}), got unbatched input with shape {}",
+        tuple(w),
+        tuple(x)
+    );
+    Ok([&x[..dims - 1], outputs].concat())
+}
+
+options! {
     /// Optional settings of [`LinearCrossEntropyLoss`].
     LinearCrossEntropyOptions {
         /// Sizes after the classes, for several targets a sample (default: none).
@@ -159,18 +225,17 @@ impl LinearCrossEntropyLoss {
     /// The loss.
     ///
     /// # Errors
-    /// As [`cross_entropy`](super::functional::cross_entropy).
+    /// As [`linear_cross_entropy`].
     pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
-        use crate::module::Forward;
         let o = &self.options;
-        let mut sizes = input.sizes()[..input.dim().saturating_sub(1)].to_vec();
-        sizes.push(self.num_classes);
-        sizes.extend_from_slice(&o.out_features);
-        let scores = self.linear.forward(input)?.reshape(sizes)?;
+        let outputs = [&[self.num_classes], &o.out_features[..]].concat();
+        let features = self.linear.weight.size(-1)?;
+        let linear_weight = self.linear.weight.reshape([&outputs[..], &[features]].concat())?;
+        let bias = self.linear.bias.as_ref().map(|b| b.reshape(outputs)).transpose()?;
         let weight = self.weight.as_ref().map(|b| (**b).clone());
-        cross_entropy_with(&scores, target, |c| {
-            let c = c.weight(weight).reduction(o.reduction).label_smoothing(o.label_smoothing);
-            c.ignore_index(o.ignore_index.unwrap_or(-100))
+        linear_cross_entropy(input, &linear_weight, target, |c| {
+            let c = c.linear_bias(bias).weight(weight).reduction(o.reduction);
+            c.ignore_index(o.ignore_index).label_smoothing(o.label_smoothing)
         })
     }
 
