@@ -5,12 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 pub mod array;
 pub mod call;
 pub mod compare;
 pub mod coverage;
 mod data;
 mod errors;
+mod failure;
 pub mod grad;
 mod init;
 pub mod kit;

@@ -142,6 +142,57 @@ impl V {
         flat
     }
 
+    /// The name of its type in Python.
+    pub fn python_type(&self) -> &'static str {
+        match self {
+            V::None => "NoneType",
+            V::Tensor(_) | V::Shape(..) => "Tensor",
+            V::Int(_) => "int",
+            V::Float(_) => "float",
+            V::Bool(_) => "bool",
+            V::Complex(..) => "complex",
+            V::Str(_) => "str",
+            V::Ints(_) | V::List(_) => "list",
+            V::Dict(_) => "dict",
+            V::DType(_) => "dtype",
+            V::Device(_) => "device",
+            V::Layout(_) => "layout",
+            V::MemoryFormat(_) => "memory_format",
+            V::Function(_) => "function",
+            V::Unknown(_) => "object",
+        }
+    }
+
+    /// The integer that it is; Python's booleans are some.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            V::Int(i) => Some(*i),
+            V::Bool(b) => Some(i64::from(*b)),
+            _ => None,
+        }
+    }
+
+    /// The real number that it is.
+    pub fn real(&self) -> Option<f64> {
+        match self {
+            V::Float(x) => Some(*x),
+            v => v.integer().map(|i| i as f64),
+        }
+    }
+
+    /// Whether Python finds it true.
+    pub fn is_true(&self) -> bool {
+        match self {
+            V::None => false,
+            V::Str(s) => !s.is_empty(),
+            V::Ints(list) => !list.is_empty(),
+            V::List(list) => !list.is_empty(),
+            V::Dict(entries) => !entries.is_empty(),
+            V::Complex(re, im) => *re != 0.0 || *im != 0.0,
+            v => v.real() != Some(0.0),
+        }
+    }
+
     /// Whether it is absent.
     pub fn is_none(&self) -> bool {
         matches!(self, V::None)

@@ -1,5 +1,7 @@
 //! Replays `errors.json`: calls that must fail, with PyTorch's kind of exception and message.
 
+mod modules;
+
 use std::collections::BTreeMap;
 
 use cresset_core::ErrorKind;
@@ -15,6 +17,36 @@ use crate::value::V;
 #[derive(Debug, Deserialize)]
 struct Errors {
     ops: Vec<Call>,
+    modules: Vec<modules::Case>,
+}
+
+/// The exception that PyTorch raises.
+#[derive(Debug, Deserialize)]
+struct Expected {
+    error_type: String,
+    message: String,
+    message_regex: String,
+}
+
+impl Expected {
+    /// Why a call that succeeded did not do as it should.
+    fn unmet(&self) -> Reason {
+        format!("succeeded, expected {}: {}", self.error_type, self.message)
+    }
+
+    /// Whether the error is of that class and its message matches.
+    fn check(&self, e: &cresset_core::Error) -> Result<(), Reason> {
+        let class = class_of(e.kind());
+        if class != self.error_type {
+            return Err(format!("{class} ({}), expected {}: {}", e.message(), self.error_type, self.message));
+        }
+        let regex = Regex::new(&escaped_classes(&self.message_regex))
+            .map_err(|x| format!("pattern {:?}: {x}", self.message_regex))?;
+        if regex.is_match(e.message()) {
+            return Ok(());
+        }
+        Err(format!("message {:?}, expected to match {:?}", e.message(), self.message_regex))
+    }
 }
 
 /// A call that fails: of an overload, or of a Python function with arguments that no overload may suit.
@@ -36,9 +68,8 @@ struct Call {
     positional: Vec<V>,
     #[serde(default)]
     keyword: BTreeMap<String, V>,
-    error_type: String,
-    message: String,
-    message_regex: String,
+    #[serde(flatten)]
+    expected: Expected,
 }
 
 /// Replays the calls of the file that operators are declared for.
@@ -66,6 +97,9 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
             );
         }
     }
+    for case in &errors.modules {
+        report.add(case.subject(), "", format!("m{}", case.id), case.replay(&pack));
+    }
     report
 }
 
@@ -87,8 +121,8 @@ fn replay_function(name: &str, call: &Call, pack: &Pack) -> Outcome {
         let named = call.keyword.iter().map(|(n, v)| Ok((n.clone(), untyped(v, pack)?)));
         let named = named.collect::<Result<Vec<_>, Reason>>()?;
         match with_seed(None, || cresset_core::overloads::call(name, &positional, &named)) {
-            Ok(_) => Err(format!("succeeded, expected {}: {}", call.error_type, call.message)),
-            Err(e) => check_error(&e, call),
+            Ok(_) => Err(call.expected.unmet()),
+            Err(e) => call.expected.check(&e),
         }
     })
 }
@@ -99,23 +133,38 @@ fn replay(call: &Call, pack: &Pack) -> Outcome {
     guarded(|| {
         let args = arguments(&op, &call.args, pack)?;
         match with_seed(None, || op.call(&args)) {
-            Ok(_) => Err(format!("succeeded, expected {}: {}", call.error_type, call.message)),
-            Err(e) => check_error(&e, call),
+            Ok(_) => Err(call.expected.unmet()),
+            Err(e) => call.expected.check(&e),
         }
     })
 }
 
-fn check_error(e: &cresset_core::Error, call: &Call) -> Result<(), Reason> {
-    let class = class_of(e.kind());
-    if class != call.error_type {
-        return Err(format!("{class} ({}), expected {}: {}", e.message(), call.error_type, call.message));
+/// The pattern with brackets escaped inside of brackets, where Python takes them for themselves.
+fn escaped_classes(pattern: &str) -> String {
+    let mut out = String::new();
+    // The length of the class so far, if inside of one, and whether a backslash came before.
+    let (mut class, mut escaped) = (None, false);
+    for c in pattern.chars() {
+        class = match (class, c) {
+            _ if escaped => class.map(|n| n + 1),
+            (None, '[') => Some(0),
+            (None, _) => None,
+            (Some(0), '^') => Some(0),
+            (Some(n), '[') => {
+                out.push('\\');
+                Some(n + 1)
+            }
+            (Some(0), ']') => {
+                out.push('\\');
+                Some(1)
+            }
+            (Some(_), ']') => None,
+            (Some(n), _) => Some(n + 1),
+        };
+        out.push(c);
+        escaped = c == '\\' && !escaped;
     }
-    let regex =
-        Regex::new(&call.message_regex).map_err(|x| format!("pattern {:?}: {x}", call.message_regex))?;
-    if regex.is_match(e.message()) {
-        return Ok(());
-    }
-    Err(format!("message {:?}, expected to match {:?}", e.message(), call.message_regex))
+    out
 }
 
 /// The name of the Python class of an error.
@@ -131,5 +180,19 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Key => "KeyError",
         ErrorKind::LinAlg => "_LinAlgError",
         _ => "RuntimeError",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_in_classes_are_pythons() {
+        for (pattern, text) in
+            [("[[]0, 1[]], got", "[0, 1], got"), (r"a\[b[^]]c", "a[bxc"), ("[(]4[)]", "(4)")]
+        {
+            assert!(Regex::new(&escaped_classes(pattern)).unwrap().is_match(text), "{pattern}");
+        }
     }
 }

@@ -3,14 +3,17 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use cresset_core::{DType, Result as Computed, Tensor};
+use cresset_core::{DType, Error, Result as Computed, Tensor};
 use cresset_nn as nn;
 use cresset_nn::{Forward, Layer, Module};
 
-use super::describe::{Arguments, Description};
+use super::describe::Description;
 use super::inputs::Inputs;
 use super::sequence;
-use crate::kit::{Pack, Reason};
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::kit::Pack;
+use crate::value::V;
 
 /// The call of a module on its inputs.
 pub type Call = Box<dyn Fn(&Inputs) -> Computed<Vec<Tensor>>>;
@@ -32,7 +35,7 @@ macro_rules! layers {
             "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MarginRankingLoss", $($name),*
         ];
 
-        fn layer(description: &Description, pack: &Pack) -> Result<Option<Arc<dyn Layer>>, Reason> {
+        fn layer(description: &Description, pack: &Pack) -> Result<Option<Arc<dyn Layer>>, Failure> {
             match description.name() {
                 "Identity" => Ok(Some(Arc::new(nn::Identity))),
                 $($name => {
@@ -46,13 +49,9 @@ macro_rules! layers {
     };
 }
 
-fn text(e: cresset_core::Error) -> Reason {
-    format!("{e:?}")
-}
-
 layers! {
     "Linear" ("in_features", "out_features", "bias") |a|
-        nn::Linear::with(a.int("in_features", 0), a.int("out_features", 0), |o| o.bias(a.flag("bias", true))).map_err(text)?;
+        nn::Linear::with(a.int("in_features", 0), a.int("out_features", 0), |o| o.bias(a.flag("bias", true)))?;
     "Conv1d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<1>(&a)?;
     "Conv2d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<2>(&a)?;
     "Conv3d" ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| conv::<3>(&a)?;
@@ -76,27 +75,27 @@ layers! {
     "InstanceNorm3d" ("num_features", "eps", "momentum", "affine", "track_running_stats", "bias") |a| instance_norm::<3>(&a)?;
     "LayerNorm" ("normalized_shape", "eps", "elementwise_affine", "bias") |a| nn::LayerNorm::with(a.ints("normalized_shape", 0), |o| {
         o.eps(a.float("eps", 1e-5)).elementwise_affine(a.flag("elementwise_affine", true)).bias(a.flag("bias", true))
-    }).map_err(text)?;
+    })?;
     "RMSNorm" ("normalized_shape", "eps", "elementwise_affine") |a| nn::RMSNorm::with(a.ints("normalized_shape", 0), |o| {
         o.eps(a.opt_float("eps", None)).elementwise_affine(a.flag("elementwise_affine", true))
-    }).map_err(text)?;
+    })?;
     "GroupNorm" ("num_groups", "num_channels", "eps", "affine", "bias") |a| nn::GroupNorm::with(a.int("num_groups", 0), a.int("num_channels", 0), |o| {
         o.eps(a.float("eps", 1e-5)).affine(a.flag("affine", true)).bias(a.flag("bias", true))
-    }).map_err(text)?;
-    "Dropout" ("p", "inplace") |a| { let d = nn::Dropout::new(a.float("p", 0.5)).map_err(text)?; if a.flag("inplace", false) { d.inplace() } else { d } };
-    "Dropout1d" ("p") |a| nn::Dropout1d::new(a.float("p", 0.5)).map_err(text)?;
-    "Dropout2d" ("p") |a| nn::Dropout2d::new(a.float("p", 0.5)).map_err(text)?;
-    "Dropout3d" ("p") |a| nn::Dropout3d::new(a.float("p", 0.5)).map_err(text)?;
-    "AlphaDropout" ("p") |a| nn::AlphaDropout::new(a.float("p", 0.5)).map_err(text)?;
-    "FeatureAlphaDropout" ("p") |a| nn::FeatureAlphaDropout::new(a.float("p", 0.5)).map_err(text)?;
+    })?;
+    "Dropout" ("p", "inplace") |a| { let d = nn::Dropout::new(a.float("p", 0.5))?; if a.flag("inplace", false) { d.inplace() } else { d } };
+    "Dropout1d" ("p") |a| nn::Dropout1d::new(a.float("p", 0.5))?;
+    "Dropout2d" ("p") |a| nn::Dropout2d::new(a.float("p", 0.5))?;
+    "Dropout3d" ("p") |a| nn::Dropout3d::new(a.float("p", 0.5))?;
+    "AlphaDropout" ("p") |a| nn::AlphaDropout::new(a.float("p", 0.5))?;
+    "FeatureAlphaDropout" ("p") |a| nn::FeatureAlphaDropout::new(a.float("p", 0.5))?;
     "Flatten" ("start_dim", "end_dim") |a| nn::Flatten::of(a.int("start_dim", 1), a.int("end_dim", -1));
     "Unflatten" ("dim", "unflattened_size") |a| nn::Unflatten::new(a.int("dim", 0), a.ints("unflattened_size", 0));
     "Embedding" ("num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq") |a| nn::Embedding::with(a.int("num_embeddings", 0), a.int("embedding_dim", 0), |o| {
         let o = o.padding_idx(a.opt_int("padding_idx")).max_norm(a.opt_float("max_norm", None));
         o.norm_type(a.float("norm_type", 2.0)).scale_grad_by_freq(a.flag("scale_grad_by_freq", false))
-    }).map_err(text)?;
-    "Softmax" ("dim") |a| nn::Softmax::new(a.int("dim", 0));
-    "LogSoftmax" ("dim") |a| nn::LogSoftmax::new(a.int("dim", 0));
+    })?;
+    "Softmax" ("dim") |a| nn::Softmax::new(softmax_dim(&a));
+    "LogSoftmax" ("dim") |a| nn::LogSoftmax::new(softmax_dim(&a));
     "Softmin" ("dim") |a| nn::Softmin::new(a.int("dim", 0));
     "Softmax2d" () |_a| nn::Softmax2d;
     "ReLU" ("inplace") |a| if a.flag("inplace", false) { nn::ReLU::inplace() } else { nn::ReLU::new() };
@@ -120,41 +119,41 @@ layers! {
     "Hardtanh" ("min_val", "max_val") |a| nn::Hardtanh::new().min_val(a.number("min_val", -1.0)).max_val(a.number("max_val", 1.0));
     "Threshold" ("threshold", "value") |a| nn::Threshold::new().threshold(a.number("threshold", 0.0)).value(a.number("value", 0.0));
     "GLU" ("dim") |a| nn::GLU::new().dim(a.int("dim", -1));
-    "GELU" ("approximate") |a| if a.word("approximate", "none") == "tanh" { nn::GELU::tanh() } else { nn::GELU::new() };
-    "PReLU" ("num_parameters", "init") |a| nn::PReLU::with(a.int("num_parameters", 1), a.float("init", 0.25)).map_err(text)?;
-    "ZeroPad1d" ("padding") |a| nn::ZeroPad1d::new(a.ints("padding", 0)).map_err(text)?;
-    "ZeroPad2d" ("padding") |a| nn::ZeroPad2d::new(a.ints("padding", 0)).map_err(text)?;
-    "ZeroPad3d" ("padding") |a| nn::ZeroPad3d::new(a.ints("padding", 0)).map_err(text)?;
-    "ReflectionPad1d" ("padding") |a| nn::ReflectionPad1d::new(a.ints("padding", 0)).map_err(text)?;
-    "ReflectionPad2d" ("padding") |a| nn::ReflectionPad2d::new(a.ints("padding", 0)).map_err(text)?;
-    "ReflectionPad3d" ("padding") |a| nn::ReflectionPad3d::new(a.ints("padding", 0)).map_err(text)?;
-    "ReplicationPad1d" ("padding") |a| nn::ReplicationPad1d::new(a.ints("padding", 0)).map_err(text)?;
-    "ReplicationPad2d" ("padding") |a| nn::ReplicationPad2d::new(a.ints("padding", 0)).map_err(text)?;
-    "ReplicationPad3d" ("padding") |a| nn::ReplicationPad3d::new(a.ints("padding", 0)).map_err(text)?;
-    "CircularPad1d" ("padding") |a| nn::CircularPad1d::new(a.ints("padding", 0)).map_err(text)?;
-    "CircularPad2d" ("padding") |a| nn::CircularPad2d::new(a.ints("padding", 0)).map_err(text)?;
-    "CircularPad3d" ("padding") |a| nn::CircularPad3d::new(a.ints("padding", 0)).map_err(text)?;
-    "ConstantPad1d" ("padding", "value") |a| nn::ConstantPad1d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
-    "ConstantPad2d" ("padding", "value") |a| nn::ConstantPad2d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
-    "LazyLinear" ("out_features", "bias") |a| nn::LazyLinear::new(a.int("out_features", 0), |o| o.bias(a.flag("bias", true))).map_err(text)?;
+    "GELU" ("approximate") |a| if a.second("approximate", ["none", "tanh"], |_| Error::runtime("approximate argument must be either none or tanh.")) { nn::GELU::tanh() } else { nn::GELU::new() };
+    "PReLU" ("num_parameters", "init") |a| nn::PReLU::with(a.int("num_parameters", 1), a.float("init", 0.25))?;
+    "ZeroPad1d" ("padding") |a| nn::ZeroPad1d::new(a.ints("padding", 0))?;
+    "ZeroPad2d" ("padding") |a| nn::ZeroPad2d::new(a.ints("padding", 0))?;
+    "ZeroPad3d" ("padding") |a| nn::ZeroPad3d::new(a.ints("padding", 0))?;
+    "ReflectionPad1d" ("padding") |a| nn::ReflectionPad1d::new(a.ints("padding", 0))?;
+    "ReflectionPad2d" ("padding") |a| nn::ReflectionPad2d::new(a.ints("padding", 0))?;
+    "ReflectionPad3d" ("padding") |a| nn::ReflectionPad3d::new(a.ints("padding", 0))?;
+    "ReplicationPad1d" ("padding") |a| nn::ReplicationPad1d::new(a.ints("padding", 0))?;
+    "ReplicationPad2d" ("padding") |a| nn::ReplicationPad2d::new(a.ints("padding", 0))?;
+    "ReplicationPad3d" ("padding") |a| nn::ReplicationPad3d::new(a.ints("padding", 0))?;
+    "CircularPad1d" ("padding") |a| nn::CircularPad1d::new(a.ints("padding", 0))?;
+    "CircularPad2d" ("padding") |a| nn::CircularPad2d::new(a.ints("padding", 0))?;
+    "CircularPad3d" ("padding") |a| nn::CircularPad3d::new(a.ints("padding", 0))?;
+    "ConstantPad1d" ("padding", "value") |a| nn::ConstantPad1d::new(a.ints("padding", 0), a.number("value", 0.0))?;
+    "ConstantPad2d" ("padding", "value") |a| nn::ConstantPad2d::new(a.ints("padding", 0), a.number("value", 0.0))?;
+    "LazyLinear" ("out_features", "bias") |a| nn::LazyLinear::new(a.int("out_features", 0), |o| o.bias(a.flag("bias", true)))?;
     "LazyConv1d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<1>(&a)?;
     "LazyConvTranspose1d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<1>(&a)?;
-    "LazyBatchNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm1d::new(|o| batch_norm_options(&a, o)).map_err(text)?;
-    "LazyInstanceNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm1d::new(|o| instance_norm_options(&a, true, o)).map_err(text)?;
+    "LazyBatchNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm1d::new(|o| batch_norm_options(&a, o))?;
+    "LazyInstanceNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm1d::new(|o| instance_norm_options(&a, true, o))?;
     "LPPool1d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool1d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
     });
     "LazyConv2d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<2>(&a)?;
     "LazyConvTranspose2d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<2>(&a)?;
-    "LazyBatchNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm2d::new(|o| batch_norm_options(&a, o)).map_err(text)?;
-    "LazyInstanceNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm2d::new(|o| instance_norm_options(&a, true, o)).map_err(text)?;
+    "LazyBatchNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm2d::new(|o| batch_norm_options(&a, o))?;
+    "LazyInstanceNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm2d::new(|o| instance_norm_options(&a, true, o))?;
     "LPPool2d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool2d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
     });
     "LazyConv3d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<3>(&a)?;
     "LazyConvTranspose3d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<3>(&a)?;
-    "LazyBatchNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm3d::new(|o| batch_norm_options(&a, o)).map_err(text)?;
-    "LazyInstanceNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm3d::new(|o| instance_norm_options(&a, true, o)).map_err(text)?;
+    "LazyBatchNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm3d::new(|o| batch_norm_options(&a, o))?;
+    "LazyInstanceNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm3d::new(|o| instance_norm_options(&a, true, o))?;
     "LPPool3d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool3d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
     });
@@ -170,16 +169,28 @@ layers! {
     "CrossMapLRN2d" ("size", "alpha", "beta", "k") |a| nn::CrossMapLRN2d::with(a.int("size", 1), |o| {
         o.alpha(a.float("alpha", 1e-4)).beta(a.float("beta", 0.75)).k(a.number("k", 1))
     });
-    "SyncBatchNorm" ("num_features", "eps", "momentum", "affine", "track_running_stats", "process_group", "bias") |a| nn::SyncBatchNorm::with(a.int("num_features", 0), |o| batch_norm_options(&a, o)).map_err(text)?;
+    "SyncBatchNorm" ("num_features", "eps", "momentum", "affine", "track_running_stats", "process_group", "bias") |a| nn::SyncBatchNorm::with(a.int("num_features", 0), |o| batch_norm_options(&a, o))?;
     "Upsample" ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor") |a| nn::Upsample::new(|o| upsample(&a, o));
     "UpsamplingNearest2d" ("size", "scale_factor") |a| nn::UpsamplingNearest2d::new(|o| upsample(&a, o));
     "UpsamplingBilinear2d" ("size", "scale_factor") |a| nn::UpsamplingBilinear2d::new(|o| upsample(&a, o));
-    "ConstantPad3d" ("padding", "value") |a| nn::ConstantPad3d::new(a.ints("padding", 0), a.number("value", 0.0)).map_err(text)?;
+    "ConstantPad3d" ("padding", "value") |a| nn::ConstantPad3d::new(a.ints("padding", 0), a.number("value", 0.0))?;
 }
 
-fn conv<const D: usize>(a: &Arguments<'_>) -> Result<nn::Conv<D>, Reason> {
+/// The dimension of a softmax, for which a boolean is no number.
+fn softmax_dim(a: &Arguments<'_>) -> i64 {
+    match a.get("dim") {
+        None | Some(V::None | V::Int(_)) => a.int("dim", 0),
+        Some(v) => {
+            let got = v.python_type();
+            a.refuse(Error::type_error(format!("dim must be an int or None, got <class '{got}'>")));
+            0
+        }
+    }
+}
+
+fn conv<const D: usize>(a: &Arguments<'_>) -> Computed<nn::Conv<D>> {
     let (inputs, outputs) = (a.int("in_channels", 0), a.int("out_channels", 0));
-    nn::Conv::with(inputs, outputs, a.ints("kernel_size", 0), |o| conv_options(a, o)).map_err(text)
+    nn::Conv::with(inputs, outputs, a.ints("kernel_size", 0), |o| conv_options(a, o))
 }
 
 fn conv_options(a: &Arguments<'_>, o: nn::ConvOptions) -> nn::ConvOptions {
@@ -187,15 +198,15 @@ fn conv_options(a: &Arguments<'_>, o: nn::ConvOptions) -> nn::ConvOptions {
     o.bias(a.flag("bias", true)).padding_mode(a.padding_mode()).padding(a.padding())
 }
 
-fn lazy_conv<const D: usize>(a: &Arguments<'_>) -> Result<nn::Lazy<nn::Conv<D>>, Reason> {
+fn lazy_conv<const D: usize>(a: &Arguments<'_>) -> Computed<nn::Lazy<nn::Conv<D>>> {
     let kernel = a.ints("kernel_size", 0);
-    nn::Lazy::<nn::Conv<D>>::new(a.int("out_channels", 0), kernel, |o| conv_options(a, o)).map_err(text)
+    nn::Lazy::<nn::Conv<D>>::new(a.int("out_channels", 0), kernel, |o| conv_options(a, o))
 }
 
-fn lazy_transposed<const D: usize>(a: &Arguments<'_>) -> Result<nn::Lazy<nn::ConvTranspose<D>>, Reason> {
+fn lazy_transposed<const D: usize>(a: &Arguments<'_>) -> Computed<nn::Lazy<nn::ConvTranspose<D>>> {
     let kernel = a.ints("kernel_size", 0);
     let options = |o| transposed_options(a, o);
-    nn::Lazy::<nn::ConvTranspose<D>>::new(a.int("out_channels", 0), kernel, options).map_err(text)
+    nn::Lazy::<nn::ConvTranspose<D>>::new(a.int("out_channels", 0), kernel, options)
 }
 
 fn transposed_options(a: &Arguments<'_>, o: nn::ConvTransposeOptions) -> nn::ConvTransposeOptions {
@@ -214,14 +225,13 @@ fn upsample(a: &Arguments<'_>, o: nn::UpsampleOptions) -> nn::UpsampleOptions {
     o.recompute_scale_factor(a.flag("recompute_scale_factor", false))
 }
 
-fn fractional<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
+fn fractional<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Failure> {
     // Recorded wider than the module has them.
-    let samples = a.tensor("_random_samples")?.map(|t| t.to_dtype(DType::F32)).transpose().map_err(text)?;
+    let samples = a.tensor("_random_samples")?.map(|t| t.to_dtype(DType::F32)).transpose()?;
     let layer = nn::FractionalMaxPool::<D>::new(a.ints("kernel_size", 0), |o| {
         let o = o.output_size(a.opt_ints("output_size").as_deref());
         o.output_ratio(a.opt_floats("output_ratio")).random_samples(samples)
-    })
-    .map_err(text)?;
+    })?;
     let both = a.flag("return_indices", false);
     Ok(multiple(layer, move |m, x| {
         let (values, indices) = m.forward_with_indices(&x[0])?;
@@ -230,7 +240,7 @@ fn fractional<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
 }
 
 /// The third input, where there is one, is the size of the output.
-fn unpool<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
+fn unpool<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Failure> {
     let layer = nn::MaxUnpool::<D>::with(a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).padding(a.ints("padding", 0))
     });
@@ -238,7 +248,7 @@ fn unpool<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
         [input, indices, size] => Ok(vec![m.forward_to(input, indices, &size.to_vec::<i64>()?)?]),
         x => Ok(vec![m.forward(&x[0], &x[1])?]),
     };
-    Ok(multiple(layer.map_err(text)?, forward))
+    Ok(multiple(layer?, forward))
 }
 
 /// The names of the positional arguments of an unpooling layer.
@@ -262,7 +272,7 @@ const TRANSPOSED: [&str; 9] = [
 ];
 
 /// The second input, where there is one, is the size of the output.
-fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
+fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Failure> {
     let (inputs, outputs) = (a.int("in_channels", 0), a.int("out_channels", 0));
     let kernel = a.ints("kernel_size", 0);
     let layer = nn::ConvTranspose::<D>::with(inputs, outputs, kernel, |o| transposed_options(a, o));
@@ -270,7 +280,7 @@ fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Reason> {
         [input, size] => Ok(vec![layer.forward_to(input, &size.to_vec::<i64>()?)?]),
         x => Ok(vec![layer.forward(&x[0])?]),
     };
-    Ok(multiple(layer.map_err(text)?, forward))
+    Ok(multiple(layer?, forward))
 }
 
 fn max_pool<const D: usize>(a: &Arguments<'_>) -> nn::MaxPool<D> {
@@ -290,8 +300,8 @@ fn avg_pool<const D: usize>(a: &Arguments<'_>) -> nn::AvgPool<D> {
     })
 }
 
-fn batch_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::BatchNorm<D>, Reason> {
-    nn::BatchNorm::with(a.int("num_features", 0), |o| batch_norm_options(a, o)).map_err(text)
+fn batch_norm<const D: usize>(a: &Arguments<'_>) -> Computed<nn::BatchNorm<D>> {
+    nn::BatchNorm::with(a.int("num_features", 0), |o| batch_norm_options(a, o))
 }
 
 fn batch_norm_options(a: &Arguments<'_>, o: nn::BatchNormOptions) -> nn::BatchNormOptions {
@@ -302,8 +312,8 @@ fn batch_norm_options(a: &Arguments<'_>, o: nn::BatchNormOptions) -> nn::BatchNo
     o.track_running_stats(a.flag("track_running_stats", true)).bias(a.flag("bias", true))
 }
 
-fn instance_norm<const D: usize>(a: &Arguments<'_>) -> Result<nn::InstanceNorm<D>, Reason> {
-    nn::InstanceNorm::with(a.int("num_features", 0), |o| instance_norm_options(a, false, o)).map_err(text)
+fn instance_norm<const D: usize>(a: &Arguments<'_>) -> Computed<nn::InstanceNorm<D>> {
+    nn::InstanceNorm::with(a.int("num_features", 0), |o| instance_norm_options(a, false, o))
 }
 
 /// `on`: whether it is affine and keeps statistics unless told otherwise, as only the lazy forms are.
@@ -313,7 +323,15 @@ fn instance_norm_options(a: &Arguments<'_>, on: bool, o: nn::InstanceNormOptions
 }
 
 /// Builds the module.
-pub fn build(description: &Description, pack: &Pack) -> Result<Subject, Reason> {
+///
+/// # Errors
+/// [`Failure::Argument`] when the types of the constructor have no place for an argument.
+pub fn build(description: &Description, pack: &Pack) -> Result<Subject, Failure> {
+    let built = construct(description, pack);
+    description.refusal.take().map_or(built, |e| Err(Failure::Argument(e)))
+}
+
+fn construct(description: &Description, pack: &Pack) -> Result<Subject, Failure> {
     if let Some(with_indices) = with_indices(description, pack)? {
         return Ok(with_indices);
     }
@@ -365,7 +383,7 @@ pub fn multiple<M: Module + Debug + 'static>(
 }
 
 /// Pooling layers that also return positions.
-fn with_indices(description: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
+fn with_indices(description: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
     const POOL: [&str; 6] = ["kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"];
     let pair = |(values, indices): (Tensor, Tensor)| vec![values, indices];
     macro_rules! pools {
@@ -394,7 +412,7 @@ fn with_indices(description: &Description, pack: &Pack) -> Result<Option<Subject
 }
 
 /// Layers and losses of several inputs.
-fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+fn binary(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     macro_rules! loss {
         ($make:expr) => {
             multiple($make, |m, x| Ok(vec![m.forward(&x[0], &x[1])?]))
@@ -417,7 +435,7 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         "Bilinear" => {
             let a = args(&["in1_features", "in2_features", "out_features", "bias"])?;
             let (n1, n2, n) = (a.int("in1_features", 0), a.int("in2_features", 0), a.int("out_features", 0));
-            loss!(nn::Bilinear::with(n1, n2, n, |o| o.bias(a.flag("bias", true))).map_err(text)?)
+            loss!(nn::Bilinear::with(n1, n2, n, |o| o.bias(a.flag("bias", true)))?)
         }
         "MSELoss" => loss!(nn::MSELoss::new().reduction(args(&["reduction"])?.reduction())),
         "L1Loss" => loss!(nn::L1Loss::new().reduction(args(&["reduction"])?.reduction())),
@@ -428,13 +446,17 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         }
         "HuberLoss" => {
             let a = args(&["reduction", "delta"])?;
+            if let Some(v) = a.get("delta").filter(|v| v.real().is_none()) {
+                let got = v.python_type();
+                a.refuse(Error::type_error(format!("delta must be a float or int, got: <class '{got}'>")));
+            }
             loss!(nn::HuberLoss::new().reduction(a.reduction()).delta(a.float("delta", 1.0)))
         }
         "KLDivLoss" => {
             let a = args(&["reduction", "log_target"])?;
-            let loss = nn::KLDivLoss::new()
-                .reduction(a.reduction())
-                .batchmean(a.word("reduction", "") == "batchmean");
+            let batchmean = a.word("reduction", "") == "batchmean";
+            let reduction = if batchmean { nn::Reduction::Mean } else { a.reduction() };
+            let loss = nn::KLDivLoss::new().reduction(reduction).batchmean(batchmean);
             loss!(loss.log_target(a.flag("log_target", false)))
         }
         "CrossEntropyLoss" => {
@@ -471,6 +493,6 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
             let loss = nn::MarginRankingLoss::new(a.float("margin", 0.0), a.reduction());
             multiple(loss, |m, x| Ok(vec![m.forward(&x[0], &x[1], &x[2])?]))
         }
-        other => return Err(format!("no module {other} here")),
+        other => return Err(format!("no module {other} here").into()),
     })
 }

@@ -18,9 +18,11 @@ use crate::kit::{Kit, Pack, Reason};
 use crate::ops::with_seed;
 use crate::report::{FileReport, Outcome, guarded};
 use crate::value::V;
-use build::{Subject, build};
-use describe::Description;
-use inputs::Inputs;
+pub use build::build;
+pub use describe::Description;
+pub use inputs::Inputs;
+
+use build::Subject;
 
 #[derive(Debug, Deserialize)]
 struct Case {
@@ -79,9 +81,7 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     let mut report = FileReport::default();
     for case in &cases {
         let name = case.init.name().to_string();
-        let can = |name: &&str| build::KNOWN.contains(name) || sequence::KNOWN.contains(name);
-        let known = case.init.names().iter().all(can);
-        let outcome = if known {
+        let outcome = if is_known(&case.init) {
             guarded(|| with_seed(Some(case.init_seed), || replay(case, &pack)))
         } else {
             Outcome::Skipped
@@ -89,6 +89,12 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
         report.add(name, "", format!("c{}", case.id), outcome);
     }
     report
+}
+
+/// Whether the module and all that it is made of can be built.
+pub fn is_known(module: &Description) -> bool {
+    let can = |name: &&str| build::KNOWN.contains(name) || sequence::KNOWN.contains(name);
+    module.names().iter().all(can)
 }
 
 fn text(e: cresset_core::Error) -> Reason {

@@ -1,12 +1,14 @@
 //! Layers of sequences and their losses: modules whose calls take states, masks or lengths.
 
-use cresset_core::{Result as Computed, Tensor};
+use cresset_core::{Error, Result as Computed, Tensor};
 use cresset_nn as nn;
 
 use super::build::{Subject, multiple};
-use super::describe::{Arguments, Description};
+use super::describe::Description;
 use super::inputs::Inputs;
-use crate::kit::{Pack, Reason};
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+use crate::kit::Pack;
 
 /// The classes that can be built here.
 pub const KNOWN: &[&str] = &[
@@ -38,12 +40,8 @@ pub const KNOWN: &[&str] = &[
     "AdaptiveLogSoftmaxWithLoss",
 ];
 
-fn text(e: cresset_core::Error) -> Reason {
-    format!("{e:?}")
-}
-
 /// Builds the module, if it is one of these.
-pub fn build(d: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
+pub fn build(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
     Ok(Some(match d.name() {
         "RNN" | "LSTM" | "GRU" => recurrent(d, pack)?,
         "RNNCell" | "LSTMCell" | "GRUCell" => cell(d, pack)?,
@@ -56,7 +54,7 @@ pub fn build(d: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
     }))
 }
 
-fn recurrent(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+fn recurrent(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     let names = [
         "input_size",
         "hidden_size",
@@ -69,22 +67,30 @@ fn recurrent(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         "nonlinearity",
     ];
     let a = d.arguments(&names, pack)?;
+    for (name, wanted) in
+        [("bias", "bool"), ("batch_first", "bool"), ("input_size", "int"), ("hidden_size", "int")]
+    {
+        a.exactly(name, wanted);
+    }
+    let relu = a.second("nonlinearity", ["tanh", "relu"], |other| {
+        Error::value(format!("Unknown nonlinearity '{other}'. Select from 'tanh' or 'relu'."))
+    });
     let options = |o: nn::RNNOptions| {
         let o = o.num_layers(a.int("num_layers", 1)).bias(a.flag("bias", true));
         let o = o.batch_first(a.flag("batch_first", false)).dropout(a.float("dropout", 0.0));
         let o = o.bidirectional(a.flag("bidirectional", false)).proj_size(a.int("proj_size", 0));
-        o.relu(a.word("nonlinearity", "tanh") == "relu")
+        o.relu(relu)
     };
     let (inputs, hidden) = (a.int("input_size", 0), a.int("hidden_size", 0));
     let pair = |(out, h): (Tensor, Tensor)| vec![out, h];
     Ok(match d.name() {
-        "RNN" => multiple(nn::RNN::with(inputs, hidden, options).map_err(text)?, move |m, x| {
+        "RNN" => multiple(nn::RNN::with(inputs, hidden, options)?, move |m, x| {
             m.forward(&x[0], x.get(1)).map(pair)
         }),
-        "GRU" => multiple(nn::GRU::with(inputs, hidden, options).map_err(text)?, move |m, x| {
+        "GRU" => multiple(nn::GRU::with(inputs, hidden, options)?, move |m, x| {
             m.forward(&x[0], x.get(1)).map(pair)
         }),
-        _ => multiple(nn::LSTM::with(inputs, hidden, options).map_err(text)?, |m, x| {
+        _ => multiple(nn::LSTM::with(inputs, hidden, options)?, |m, x| {
             let (out, (h, c)) = m.forward(&x[0], states(x))?;
             Ok(vec![out, h, c])
         }),
@@ -99,26 +105,28 @@ fn states(x: &[Tensor]) -> Option<(&Tensor, &Tensor)> {
     }
 }
 
-fn cell(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+fn cell(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     let a = d.arguments(&["input_size", "hidden_size", "bias", "nonlinearity"], pack)?;
-    let options =
-        |o: nn::RNNCellOptions| o.bias(a.flag("bias", true)).relu(a.word("nonlinearity", "tanh") == "relu");
+    let relu = a.second("nonlinearity", ["tanh", "relu"], |other| {
+        Error::runtime(format!("Unknown nonlinearity: {other}"))
+    });
+    let options = |o: nn::RNNCellOptions| o.bias(a.flag("bias", true)).relu(relu);
     let (inputs, hidden) = (a.int("input_size", 0), a.int("hidden_size", 0));
     Ok(match d.name() {
-        "RNNCell" => multiple(nn::RNNCell::with(inputs, hidden, options).map_err(text)?, |m, x| {
+        "RNNCell" => multiple(nn::RNNCell::with(inputs, hidden, options)?, |m, x| {
             Ok(vec![m.forward(&x[0], x.get(1))?])
         }),
-        "GRUCell" => multiple(nn::GRUCell::with(inputs, hidden, options).map_err(text)?, |m, x| {
+        "GRUCell" => multiple(nn::GRUCell::with(inputs, hidden, options)?, |m, x| {
             Ok(vec![m.forward(&x[0], x.get(1))?])
         }),
-        _ => multiple(nn::LSTMCell::with(inputs, hidden, options).map_err(text)?, |m, x| {
+        _ => multiple(nn::LSTMCell::with(inputs, hidden, options)?, |m, x| {
             let (h, c) = m.forward(&x[0], states(x))?;
             Ok(vec![h, c])
         }),
     })
 }
 
-fn embedding_bag(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+fn embedding_bag(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     let names = [
         "num_embeddings",
         "embedding_dim",
@@ -130,23 +138,18 @@ fn embedding_bag(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         "padding_idx",
     ];
     let a = d.arguments(&names, pack)?;
-    let mode = match a.word("mode", "mean").as_str() {
-        "sum" => nn::BagMode::Sum,
-        "max" => nn::BagMode::Max,
-        _ => nn::BagMode::Mean,
-    };
     let layer = nn::EmbeddingBag::with(a.int("num_embeddings", 0), a.int("embedding_dim", 0), |o| {
         let o = o.max_norm(a.opt_float("max_norm", None)).norm_type(a.float("norm_type", 2.0));
-        let o = o.scale_grad_by_freq(a.flag("scale_grad_by_freq", false)).mode(mode);
+        let o = o.scale_grad_by_freq(a.flag("scale_grad_by_freq", false)).mode(a.bag_mode());
         o.include_last_offset(a.flag("include_last_offset", false)).padding_idx(a.opt_int("padding_idx"))
     });
-    Ok(Subject::named(layer.map_err(text)?, |m, x| {
+    Ok(Subject::named(layer?, |m, x| {
         let (args, weights) = (x.positional(), x.keyword("per_sample_weights"));
         Ok(vec![m.forward(&args[0], args.get(1), weights.as_ref())?])
     }))
 }
 
-fn attention(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+fn attention(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     let names = [
         "embed_dim",
         "num_heads",
@@ -164,7 +167,7 @@ fn attention(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         let o = o.add_bias_kv(a.flag("add_bias_kv", false)).add_zero_attn(a.flag("add_zero_attn", false));
         o.kdim(a.opt_int("kdim")).vdim(a.opt_int("vdim")).batch_first(a.flag("batch_first", false))
     });
-    Ok(Subject::named(layer.map_err(text)?, |m, x| {
+    Ok(Subject::named(layer?, |m, x| {
         let args = x.positional();
         let (out, weights) = m.forward(&args[0], &args[1], &args[2], |o| {
             let o = o.key_padding_mask(x.keyword("key_padding_mask")).attn_mask(x.keyword("attn_mask"));
@@ -193,34 +196,46 @@ fn layer_options(a: &Arguments<'_>, o: nn::TransformerLayerOptions) -> nn::Trans
     let o = o.dim_feedforward(a.int("dim_feedforward", 2048)).dropout(a.float("dropout", 0.1));
     let o = o.layer_norm_eps(a.float("layer_norm_eps", 1e-5)).batch_first(a.flag("batch_first", false));
     let o = o.norm_first(a.flag("norm_first", false)).bias(a.flag("bias", true));
-    let gelu = a.function("activation", "relu").ends_with("gelu");
-    o.activation(if gelu { nn::Activation::gelu() } else { nn::Activation::relu() })
+    o.activation(activation(a))
 }
 
-fn encoder_layer(d: &Description, pack: &Pack) -> Result<nn::TransformerEncoderLayer, Reason> {
-    let a = d.arguments(&LAYER, pack)?;
-    let (width, heads) = (a.int("d_model", 0), a.int("nhead", 0));
-    nn::TransformerEncoderLayer::with(width, heads, |o| layer_options(&a, o)).map_err(text)
+/// The function between the two linear layers: by its public name or by a word.
+fn activation(a: &Arguments<'_>) -> nn::Activation {
+    let name = a.function("activation", "relu");
+    match name.trim_start_matches("torch.nn.functional.") {
+        "relu" => nn::Activation::relu(),
+        "gelu" => nn::Activation::gelu(),
+        other => {
+            a.refuse(Error::runtime(format!("activation should be relu/gelu, not {other}")));
+            nn::Activation::relu()
+        }
+    }
 }
 
-fn decoder_layer(d: &Description, pack: &Pack) -> Result<nn::TransformerDecoderLayer, Reason> {
+fn encoder_layer(d: &Description, pack: &Pack) -> Result<nn::TransformerEncoderLayer, Failure> {
     let a = d.arguments(&LAYER, pack)?;
     let (width, heads) = (a.int("d_model", 0), a.int("nhead", 0));
-    nn::TransformerDecoderLayer::with(width, heads, |o| layer_options(&a, o)).map_err(text)
+    Ok(nn::TransformerEncoderLayer::with(width, heads, |o| layer_options(&a, o))?)
+}
+
+fn decoder_layer(d: &Description, pack: &Pack) -> Result<nn::TransformerDecoderLayer, Failure> {
+    let a = d.arguments(&LAYER, pack)?;
+    let (width, heads) = (a.int("d_model", 0), a.int("nhead", 0));
+    Ok(nn::TransformerDecoderLayer::with(width, heads, |o| layer_options(&a, o))?)
 }
 
 /// The layer, number and normalisation that a stack is described by.
-fn stack(d: &Description, pack: &Pack) -> Result<(Description, usize, Option<nn::LayerNorm>), Reason> {
+fn stack(d: &Description, pack: &Pack) -> Result<(Description, usize, Option<nn::LayerNorm>), Failure> {
     let layer = d.part(0).ok_or("a stack without a layer")?;
     let number = d.number(1).ok_or("a stack without a number of layers")?;
-    let norm = d.part(2).map(|norm| {
+    let norm = d.part(2).map(|norm| -> Result<_, Failure> {
         let a = norm.arguments(&["normalized_shape", "eps"], pack)?;
-        nn::LayerNorm::with(a.ints("normalized_shape", 0), |o| o.eps(a.float("eps", 1e-5))).map_err(text)
+        Ok(nn::LayerNorm::with(a.ints("normalized_shape", 0), |o| o.eps(a.float("eps", 1e-5)))?)
     });
     Ok((layer, number as usize, norm.transpose()?))
 }
 
-fn encoder(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+fn encoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     fn masks(x: &Inputs, o: nn::EncoderMasks) -> nn::EncoderMasks {
         let mask = x.keyword("mask").or_else(|| x.keyword("src_mask"));
         o.mask(mask).key_padding_mask(x.keyword("src_key_padding_mask"))
@@ -232,11 +247,11 @@ fn encoder(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
     }
     let (layer, number, norm) = stack(d, pack)?;
     let layer = encoder_layer(&layer, pack)?;
-    let stack = nn::TransformerEncoder::new(&layer, number, norm).map_err(text)?;
+    let stack = nn::TransformerEncoder::new(&layer, number, norm)?;
     Ok(Subject::named(stack, |m, x| Ok(vec![m.forward(&x.positional()[0], |o| masks(x, o))?])))
 }
 
-fn decoder(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+fn decoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     fn masks(x: &Inputs, o: nn::DecoderMasks) -> nn::DecoderMasks {
         let o = o.tgt_mask(x.keyword("tgt_mask")).memory_mask(x.keyword("memory_mask"));
         let o = o.tgt_key_padding_mask(x.keyword("tgt_key_padding_mask"));
@@ -250,14 +265,14 @@ fn decoder(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
     }
     let (layer, number, norm) = stack(d, pack)?;
     let layer = decoder_layer(&layer, pack)?;
-    let stack = nn::TransformerDecoder::new(&layer, number, norm).map_err(text)?;
+    let stack = nn::TransformerDecoder::new(&layer, number, norm)?;
     Ok(Subject::named(stack, |m, x| {
         let args = x.positional();
         Ok(vec![m.forward(&args[0], &args[1], |o| masks(x, o))?])
     }))
 }
 
-fn transformer(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
+fn transformer(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     let names = [
         "d_model",
         "nhead",
@@ -278,11 +293,10 @@ fn transformer(d: &Description, pack: &Pack) -> Result<Subject, Reason> {
         let o = o.num_decoder_layers(a.int("num_decoder_layers", 6) as usize);
         let o = o.dim_feedforward(a.int("dim_feedforward", 2048)).dropout(a.float("dropout", 0.1));
         let o = o.layer_norm_eps(a.float("layer_norm_eps", 1e-5)).batch_first(a.flag("batch_first", false));
-        let gelu = a.function("activation", "relu").ends_with("gelu");
-        let o = o.activation(if gelu { nn::Activation::gelu() } else { nn::Activation::relu() });
+        let o = o.activation(activation(&a));
         o.norm_first(a.flag("norm_first", false)).bias(a.flag("bias", true))
     });
-    Ok(Subject::named(model.map_err(text)?, |m, x| {
+    Ok(Subject::named(model?, |m, x| {
         let args = x.positional();
         let out = m.forward(&args[0], &args[1], |o| {
             let o = o.src_mask(x.keyword("src_mask")).tgt_mask(x.keyword("tgt_mask"));
@@ -300,7 +314,7 @@ fn one(result: Computed<Tensor>) -> Computed<Vec<Tensor>> {
     result.map(|t| vec![t])
 }
 
-fn loss(d: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
+fn loss(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
     let args = |names: &[&str]| d.arguments(names, pack);
     Ok(Some(match d.name() {
         "CTCLoss" => {
@@ -352,7 +366,7 @@ fn loss(d: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
     }))
 }
 
-fn distance(d: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
+fn distance(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
     let args = |names: &[&str]| d.arguments(names, pack);
     Ok(Some(match d.name() {
         "TripletMarginLoss" => {
@@ -396,7 +410,7 @@ fn distance(d: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
             let loss = nn::AdaptiveLogSoftmaxWithLoss::with(inputs, classes, &a.ints("cutoffs", 0), |o| {
                 o.div_value(a.float("div_value", 4.0)).head_bias(a.flag("head_bias", false))
             });
-            multiple(loss.map_err(text)?, |m, x| {
+            multiple(loss?, |m, x| {
                 let (output, loss) = m.forward(&x[0], &x[1])?;
                 Ok(vec![output, loss])
             })
@@ -422,7 +436,7 @@ fn distance(d: &Description, pack: &Pack) -> Result<Option<Subject>, Reason> {
                     let o = o.weight(weight).ignore_index(a.opt_int("ignore_index"));
                     o.label_smoothing(a.float("label_smoothing", 0.0))
                 });
-            multiple(loss.map_err(text)?, |m, x| one(m.forward(&x[0], &x[1])))
+            multiple(loss?, |m, x| one(m.forward(&x[0], &x[1])))
         }
         _ => return Ok(None),
     }))
