@@ -289,8 +289,8 @@ fn transformer(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     let a = d.arguments(&names, pack)?;
     let model = nn::Transformer::with(|o| {
         let o = o.d_model(a.int("d_model", 512)).nhead(a.int("nhead", 8));
-        let o = o.num_encoder_layers(a.int("num_encoder_layers", 6) as usize);
-        let o = o.num_decoder_layers(a.int("num_decoder_layers", 6) as usize);
+        let o = o.num_encoder_layers(a.int("num_encoder_layers", 6));
+        let o = o.num_decoder_layers(a.int("num_decoder_layers", 6));
         let o = o.dim_feedforward(a.int("dim_feedforward", 2048)).dropout(a.float("dropout", 0.1));
         let o = o.layer_norm_eps(a.float("layer_norm_eps", 1e-5)).batch_first(a.flag("batch_first", false));
         let o = o.activation(activation(&a));

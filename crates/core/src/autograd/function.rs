@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::node::{Backward, GRAPH_FREED, Gradients, Node};
 use super::record::Meta;
 use super::{below, records};
+use crate::tensor::Creation;
 use crate::{Result, Tensor, bail};
 
 /// A function with a gradient of its own.
@@ -109,9 +110,10 @@ pub fn apply(function: impl Function, inputs: &[Tensor]) -> Result<Vec<Tensor>> 
     if !records(context.needs.contains(&true)) {
         return Ok(outputs);
     }
-    // An input that is returned as it is gets an alias: its own history must not be replaced.
-    let outputs: Vec<Tensor> =
-        outputs.into_iter().map(|o| if inputs.iter().any(|i| i.same(&o)) { o.detach() } else { o }).collect();
+    let outputs: Vec<Tensor> = outputs
+        .into_iter()
+        .map(|o| if inputs.iter().any(|i| i.same(&o)) { returned(&o) } else { Ok(o) })
+        .collect::<Result<_>>()?;
     let metas = outputs.iter().map(Meta::of).collect();
     let node = CustomNode {
         function: Arc::new(function),
@@ -123,4 +125,15 @@ pub fn apply(function: impl Function, inputs: &[Tensor]) -> Result<Vec<Tensor>> 
         o.set_history(node.clone(), i);
     }
     Ok(outputs)
+}
+
+/// An input that is returned as it is, as a view of it: its own history must not be replaced, and a write to the view is
+/// refused, as it would pass the function by.
+fn returned(input: &Tensor) -> Result<Tensor> {
+    if input.is_sparse() {
+        return Ok(input.detach());
+    }
+    let view = input.alias_with(input.layout())?;
+    view.set_creation(Creation::Custom);
+    Ok(view)
 }

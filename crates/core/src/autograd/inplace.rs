@@ -19,7 +19,9 @@ pub(crate) fn history(t: &Tensor) -> Option<Edge> {
         None => (None, 0),
     };
     let Some(base) = t.base() else { return edge };
-    if t.creation() == Creation::NoGrad || (edge.is_some() && view_version == t.version()) {
+    if matches!(t.creation(), Creation::NoGrad | Creation::Custom)
+        || (edge.is_some() && view_version == t.version())
+    {
         return edge;
     }
     if edge.is_none() && !t.requires_grad() {

@@ -89,9 +89,9 @@ options! {
         /// Heads of attention (default: 8).
         nhead: i64 = 8,
         /// Layers of the encoder (default: 6).
-        num_encoder_layers: usize = 6_usize,
+        num_encoder_layers: i64 = 6,
         /// Layers of the decoder (default: 6).
-        num_decoder_layers: usize = 6_usize,
+        num_decoder_layers: i64 = 6,
         /// Elements between the two linear layers (default: 2048).
         dim_feedforward: i64 = 2048,
         /// Dropout while training (default: 0.1).
@@ -178,10 +178,12 @@ impl Transformer {
         let o = options(TransformerOptions::default());
         let layer = TransformerEncoderLayer::with(o.d_model, o.nhead, |_| o.layer())?;
         let norm = o.layer().norm(o.d_model)?;
-        let encoder = TransformerEncoder::new(&layer, o.num_encoder_layers, Some(norm))?;
+        let encoder =
+            TransformerEncoder::new(&layer, usize::try_from(o.num_encoder_layers).unwrap_or(0), Some(norm))?;
         let layer = TransformerDecoderLayer::with(o.d_model, o.nhead, |_| o.layer())?;
         let norm = o.layer().norm(o.d_model)?;
-        let decoder = TransformerDecoder::new(&layer, o.num_decoder_layers, Some(norm))?;
+        let decoder =
+            TransformerDecoder::new(&layer, usize::try_from(o.num_decoder_layers).unwrap_or(0), Some(norm))?;
         let model = Transformer { encoder, decoder, d_model: o.d_model, batch_first: o.batch_first };
         for p in model.parameters().iter().filter(|p| p.dim() > 1) {
             init::xavier_uniform_(p, 1.0)?;

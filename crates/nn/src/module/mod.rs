@@ -15,17 +15,19 @@ mod hooks;
 mod parameter;
 mod repr;
 mod state;
+mod tensors;
 
 /// Derives [`trait@Module`] from a struct's fields.
 pub use cresset_macros::Module;
 
 pub use containers::{ModuleDict, ParameterDict, ParameterList, Sequential};
 pub use forward::{Forward, Layer};
-pub use hooks::{Hooked, StateHook};
+pub use hooks::{Hooked, LoadHook, RemovableHandle, StateHook};
 pub use parameter::{Buffer, Parameter, Training};
 pub(crate) use repr::boolean;
 pub use repr::{float, int_or_tuple, number, tuple};
 pub use state::{IncompatibleKeys, StateDict};
+pub use tensors::Tensors;
 
 use cresset_core::{DType, Result, Tensor, no_grad};
 
@@ -41,7 +43,11 @@ pub struct Visitor<'a> {
     /// Its own training flags.
     pub training: Vec<&'a Training>,
     /// Functions that change its state before it is handed out.
-    pub state_hooks: Vec<&'a StateHook>,
+    pub state_hooks: Vec<StateHook>,
+    /// Functions that change a state before it is loaded.
+    pub load_pre_hooks: Vec<StateHook>,
+    /// Functions that change what loading reports.
+    pub load_hooks: Vec<LoadHook>,
 }
 
 /// A type that a module's field can have.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use cresset_core::{DType, Error, Result, Tensor, bail, no_grad};
 
-use super::{Module, StateHook, detached, walk};
+use super::{LoadHook, Module, StateHook, detached, walk};
 
 /// Tensors by name, in order.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +100,7 @@ pub(super) fn state_dict<M: Module + ?Sized>(module: &M) -> StateDict {
         slots(module).into_iter().map(|slot| (slot.name, detached(&slot.tensor))).collect();
     let mut hooks = Vec::new();
     walk(module, "", &mut |prefix, fields| {
-        hooks.extend(fields.state_hooks.iter().map(|hook| (prefix.to_string(), StateHook::clone(hook))));
+        hooks.extend(fields.state_hooks.iter().map(|hook| (prefix.to_string(), hook.clone())));
     });
     // Those of children come before that of their parent.
     hooks.iter().rev().for_each(|(prefix, hook)| hook(&mut state, prefix));
@@ -112,7 +112,8 @@ pub(super) fn load_state_dict<M: Module + ?Sized>(
     state: &StateDict,
     strict: bool,
 ) -> Result<IncompatibleKeys> {
-    let slots = slots(module);
+    let (prepared, after) = prepare(module, state);
+    let (state, slots) = (prepared.as_ref().unwrap_or(state), slots(module));
     let mut keys = IncompatibleKeys::default();
     let mut messages = Vec::new();
     let mut copies = Vec::new();
@@ -128,6 +129,8 @@ pub(super) fn load_state_dict<M: Module + ?Sized>(
     }
     let known = |name: &&str| slots.iter().any(|s| s.name == *name);
     keys.unexpected = state.keys().filter(|name| !known(name)).map(String::from).collect();
+    // Those of children come before that of their parent.
+    after.iter().rev().for_each(|hook| hook(&mut keys));
     if strict {
         complain(&mut messages, "Unexpected", &keys.unexpected);
         complain(&mut messages, "Missing", &keys.missing);
@@ -140,6 +143,21 @@ pub(super) fn load_state_dict<M: Module + ?Sized>(
         slot.tensor.copy_(&tensor).map_err(|e| e.context(&slot.name))?;
     }
     Ok(keys)
+}
+
+/// The state after the functions that change it before it is loaded, if there are any, and those for what is reported.
+fn prepare<M: Module + ?Sized>(module: &M, state: &StateDict) -> (Option<StateDict>, Vec<LoadHook>) {
+    let (mut before, mut after): (Vec<(String, StateHook)>, Vec<LoadHook>) = Default::default();
+    walk(module, "", &mut |prefix, fields| {
+        before.extend(fields.load_pre_hooks.iter().map(|hook| (prefix.to_string(), hook.clone())));
+        after.extend(fields.load_hooks.iter().cloned());
+    });
+    let prepared = (!before.is_empty()).then(|| {
+        let mut state = state.clone();
+        before.iter().for_each(|(prefix, hook)| hook(&mut state, prefix));
+        state
+    });
+    (prepared, after)
 }
 
 /// The tensor if it can be copied into the slot, else what is wrong with it.

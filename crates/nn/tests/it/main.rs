@@ -1,5 +1,6 @@
 //! Modules as a user writes them.
 
+mod hooks;
 mod loading;
 mod modules;
 mod services;

@@ -138,12 +138,16 @@ fn apply_visits_children_first() -> Result<()> {
 fn hooks_see_and_replace_inputs_and_outputs() -> Result<()> {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
-    let layer = Hooked::new(ReLU::new()).before(|x| x.neg().map(Some)).after(move |_, _| {
+    let layer = Hooked::new(ReLU::new());
+    let negate = layer.register_forward_pre_hook(|_, args| Ok(Some(vec![args[0].neg()?])));
+    layer.register_forward_hook(move |_, _, _| {
         counter.fetch_add(1, Ordering::Relaxed);
         Ok(None)
     });
     assert_eq!(layer.forward(&filled(&[1], -2.0)?)?.to_vec::<f32>()?, [2.0]);
-    assert_eq!((calls.load(Ordering::Relaxed), layer.repr().as_str()), (1, "ReLU()"));
+    negate.remove();
+    assert_eq!(layer.forward(&filled(&[1], -2.0)?)?.to_vec::<f32>()?, [0.0]);
+    assert_eq!((calls.load(Ordering::Relaxed), layer.repr().as_str()), (2, "ReLU()"));
     Ok(())
 }
 

@@ -1,6 +1,4 @@
-//! Computed and pruned parameters, fused layers, averages of weights, hooks. Expected values are PyTorch's.
-
-use std::sync::{Arc, Mutex};
+//! Computed and pruned parameters, fused layers and averages of weights. Expected values are PyTorch's.
 
 use cresset_core::{Result, Tensor, ops};
 use cresset_nn::utils::prune::{Method, Pruned, global_unstructured};
@@ -8,7 +6,7 @@ use cresset_nn::utils::{
     Average, AveragedModel, OrthogonalMap, fuse_conv_bn_eval, orthogonal, spectral_norm, update_bn,
     weight_norm,
 };
-use cresset_nn::{BatchNorm1d, BatchNorm2d, Conv2d, Forward, Hooked, Linear, Module, Sequential};
+use cresset_nn::{BatchNorm1d, BatchNorm2d, Conv2d, Forward, Linear, Module, Sequential};
 
 fn linear(weight: &[f32], out: i64) -> Result<Linear> {
     let layer = Linear::new(2, out)?;
@@ -156,25 +154,5 @@ fn running_statistics_are_computed_anew() -> Result<()> {
     near(state.get("0.running_mean").unwrap(), &[3.5]);
     near(state.get("0.running_var").unwrap(), &[5.0]);
     assert!(model.is_training());
-    Ok(())
-}
-
-#[test]
-fn backward_and_state_hooks_are_called() -> Result<()> {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let log = seen.clone();
-    let layer = Hooked::new(linear(&[1.0, 2.0], 1)?)
-        .backward(move |input, output| {
-            log.lock()
-                .unwrap()
-                .push((input.map(Tensor::to_vec::<f32>).transpose()?, output.to_vec::<f32>()?));
-            input.map(|g| g.mul_scalar(10)).transpose()
-        })
-        .state(|state, prefix| drop(state.remove(&format!("{prefix}bias"))));
-    assert_eq!(keys(&Sequential::new().push(layer.clone())), ["0.weight"]);
-    let x = Tensor::from_slice(&[1_f32, 1.0], [1, 2])?.requires_grad_(true)?;
-    layer.forward(&x)?.sum()?.backward()?;
-    assert_eq!(*seen.lock().unwrap(), [(Some(vec![1.0, 2.0]), vec![1.0])]);
-    near(&x.grad().unwrap(), &[10.0, 20.0]);
     Ok(())
 }
