@@ -130,8 +130,12 @@ impl Field {
 
     /// Where a run's first pixel is written, counted from the plane's start; the next ones follow `axes[2].spread` apart.
     pub(super) fn place(&self, run: &Run) -> usize {
-        let [z, y, x] =
-            [(0, run.z), (1, run.y), (2, run.x)].map(|(d, o)| self.axes[d].first + o * self.axes[d].spread);
+        self.place_of([run.z, run.y, run.x])
+    }
+
+    /// Where an output is written, counted from the plane's start.
+    pub(super) fn place_of(&self, output: [usize; 3]) -> usize {
+        let [z, y, x] = [0, 1, 2].map(|d| self.axes[d].first + output[d] * self.axes[d].spread);
         (z * self.out[1] + y) * self.out[2] + x
     }
 

@@ -63,6 +63,12 @@ impl Frame {
         })
     }
 
+    /// Whether a plane needs no zeros and all registers are full: then it is read as it lies.
+    pub(super) fn as_it_lies<T: Real>(&self, field: &Field) -> bool {
+        let whole = field.source_plane();
+        self.columns == whole && field.taps() == 1 && whole.is_multiple_of(SLACK / size_of::<T>())
+    }
+
     /// Number of columns of an image's product.
     pub(super) fn columns(&self) -> usize {
         self.columns
@@ -102,8 +108,7 @@ impl Frame {
     ) {
         let item = |plane: usize| channels.source * plane;
         let whole = field.source_plane();
-        // A plane that needs no zeros is read as it lies, if all registers are full.
-        if self.columns == whole && field.taps() == 1 && whole.is_multiple_of(SLACK / size_of::<T>()) {
+        if self.as_it_lies::<T>(field) {
             let steps = self.steps(field, channels.source, whole);
             return f(&InPlace { source: source.as_ptr(), item: item(whole), steps });
         }

@@ -1,8 +1,9 @@
 //! Convolutions over one to three dimensions of contiguous `[N, C, (D, (H,)) W]` images.
 //!
-//! A convolution is a matrix product whose right operand has a column of patch elements for each output pixel. The
-//! columns are never stored: [`patches`] copies them from the image straight into the panels that the product reads, or
-//! the product reads the image itself ([`direct`]).
+//! A convolution is a matrix product of weights and of patches, one for each output pixel. Patches are never stored:
+//! the product reads them from the image itself ([`gather`]). That needs registers full of channels; where channels are few,
+//! they are full of pixels instead, which are neighbours in the image ([`direct`]) or copied straight into the panels that
+//! the product reads ([`patches`]).
 //! The gradient of the input (and a transposed convolution) is the same gathering with the taps reversed; with a stride
 //! it falls apart into one such product for each residue of the position, none of which multiplies by inserted zeros.
 //! Where most taps would meet no output pixel, patches are added up instead ([`scatter`]).
@@ -11,18 +12,21 @@
 mod axis;
 mod depthwise;
 mod direct;
+mod gather;
 mod general;
 mod patches;
 mod scatter;
 #[cfg(test)]
 mod tests;
 mod weight_grad;
+mod window;
 
 pub use general::Term;
 
 use crate::gemm::{Bias, Gemm, Pack, Real, Sink, Strided};
 use axis::{Axis, Field};
 use direct::{Frame, Framed};
+use gather::Gather;
 use patches::{Patches, Place};
 use std::borrow::Cow;
 
@@ -110,7 +114,7 @@ impl Conv {
         }
         let weights = Weights { all: weight, group: self.out_group() * k, line: k, channel: taps as usize };
         let channels = Channels { groups: self.groups, source: self.in_group(), out: self.out_group() };
-        products(self.batch, channels, &field, input, (weights, self.kernel), bias, output);
+        self.products(channels, vec![field], input, weights, bias, output);
     }
 
     /// The gradient of the input, which is also a transposed convolution of `grad` (with an optional bias).
@@ -124,20 +128,45 @@ impl Conv {
             return scatter::scatter(self, grad, weight, bias, input);
         }
         let [sz, sy, sx] = self.stride;
-        for phase in 0..sz * sy * sx {
+        let phase = |phase: usize| {
             let phases = [phase / (sy * sx), phase / sx % sy, phase % sx];
             let axes = [0, 1, 2].map(|d| Axis::backward(self, d, phases[d]));
-            let field = Field::new(self.output, self.input, axes);
-            if self.in_group() == 1 && self.out_group() == 1 {
-                let weight = (weight, [taps, taps]);
-                let sizes = (self.batch, self.groups, 1);
-                depthwise::gather(sizes, (&field, self.kernel), grad, weight, bias, input);
-                continue;
+            Field::new(self.output, self.input, axes)
+        };
+        let phases: Vec<Field> = (0..sz * sy * sx).map(phase).collect();
+        if self.in_group() == 1 && self.out_group() == 1 {
+            let sizes = (self.batch, self.groups, 1);
+            for field in &phases {
+                depthwise::gather(sizes, (field, self.kernel), grad, (weight, [taps, taps]), bias, input);
             }
-            let weights =
-                Weights { all: weight, group: self.out_group() * k, line: taps as usize, channel: k };
-            let channels = Channels { groups: self.groups, source: self.out_group(), out: self.in_group() };
-            products(self.batch, channels, &field, grad, (weights, self.kernel), bias, input);
+            return;
+        }
+        let weights = Weights { all: weight, group: self.out_group() * k, line: taps as usize, channel: k };
+        let channels = Channels { groups: self.groups, source: self.out_group(), out: self.in_group() };
+        self.products(channels, phases, grad, weights, bias, input);
+    }
+
+    /// `out[pixel] = sum over taps and channels`, for the pixels of all `phases`.
+    fn products<T: Real>(
+        &self,
+        channels: Channels,
+        phases: Vec<Field>,
+        source: &[T],
+        weights: Weights<T>,
+        bias: Option<&[T]>,
+        out: &mut [T],
+    ) {
+        let (batch, kernel) = (self.batch, self.kernel);
+        let as_it_lies =
+            |f: &Field| Frame::new(f, channels.out).is_some_and(|frame| frame.as_it_lies::<T>(f));
+        if gather::pays::<T>(channels.out) && !phases.iter().all(as_it_lies) {
+            let out = out.as_mut_ptr();
+            let gather = Gather { batch, channels, kernel, phases, source, weights, bias, out };
+            // SAFETY: `check` has compared the sizes; the output is borrowed mutably.
+            return unsafe { gather.run() };
+        }
+        for field in &phases {
+            product(batch, channels, field, source, (weights, kernel), bias, out);
         }
     }
 
@@ -200,8 +229,8 @@ struct Channels {
 /// few columns are wasted at the edges of tiles.
 const OWN_PRODUCT: usize = 512;
 
-/// `out[pixel] = sum over taps and channels`, for the pixels of `field`.
-fn products<T: Real>(
+/// [`Conv::products`] with channels as rows, for the pixels of `field`.
+fn product<T: Real>(
     batch: usize,
     channels: Channels,
     field: &Field,

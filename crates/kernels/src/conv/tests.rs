@@ -103,6 +103,22 @@ fn convolutions_and_their_gradients_equal_the_definition() {
 }
 
 #[test]
+fn registers_full_of_channels_equal_the_definition() {
+    let plain = [ONE, NONE, ONE];
+    let padded = [ONE, [0, 1, 1], ONE];
+    // Few pixels and many channels: a panel at a time. The others are cut into bands of rows, slices or columns.
+    check(conv(3, [16, 208, 1], [1, 5, 7], [1, 3, 3], padded));
+    check(conv(1, [64, 16, 1], [1, 7, 7], [1, 3, 3], [[1, 2, 2], [0, 1, 1], ONE]));
+    check(conv(2, [16, 80, 1], [1, 23, 21], [1, 3, 3], padded));
+    check(conv(3, [32, 64, 2], [1, 13, 30], [1, 4, 4], [[1, 2, 2], [0, 1, 1], ONE]));
+    check(conv(2, [16, 16, 1], [5, 12, 14], [3, 2, 3], [[1, 2, 1], [1, 0, 2], [1, 1, 2]]));
+    check(conv(2, [16, 31, 1], [1, 1, 700], [1, 1, 5], [[1, 1, 3], NONE, ONE]));
+    check(conv(2, [16, 32, 1], [1, 9, 9], ONE, [[1, 2, 2], NONE, ONE]));
+    check(conv(1, [16, 16, 1], [1, 1, 9], [1, 1, 2], [[1, 1, 4], [0, 0, 1], ONE]));
+    check(conv(1, [80, 16, 1], [1, 6, 6], [1, 5, 5], plain));
+}
+
+#[test]
 fn groups_of_one_channel_equal_the_definition() {
     check(conv(2, [6, 6, 6], [1, 9, 40], [1, 3, 3], [ONE, [0, 1, 1], ONE]));
     check(conv(2, [3, 6, 3], [1, 9, 11], [1, 3, 5], [[1, 2, 3], [0, 1, 2], [1, 1, 2]]));
@@ -115,4 +131,5 @@ fn groups_of_one_channel_equal_the_definition() {
 fn empty_batches_give_empty_outputs_and_zero_gradients() {
     check(conv(0, [3, 5, 1], [1, 9, 11], [1, 3, 3], [ONE, NONE, ONE]));
     check(conv(0, [3, 5, 1], [1, 7, 7], [1, 7, 7], [ONE, NONE, ONE]));
+    check(conv(0, [16, 256, 1], [1, 7, 7], [1, 3, 3], [ONE, NONE, ONE]));
 }

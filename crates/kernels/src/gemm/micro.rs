@@ -25,9 +25,21 @@ pub(crate) struct Out<T> {
     pub col_bias: *const T,
 }
 
+impl<T: Real> Out<T> {
+    /// Whether the sums are stored as they are or added to what is there.
+    #[inline(always)]
+    fn plain(&self) -> bool {
+        let no_bias = self.row_bias.is_null() && self.col_bias.is_null();
+        no_bias && self.alpha == T::ONE && (self.beta == T::ZERO || self.beta == T::ONE)
+    }
+}
+
 pub(crate) type Kernel<T> = unsafe fn(k: usize, a: *const T, b: *const T, out: &Out<T>);
 /// A tile whose steps of B lie at offsets from `b`.
 pub(crate) type InPlace<T> = unsafe fn(steps: &[isize], a: *const T, b: *const T, out: &Out<T>);
+
+/// A tile whose step of A is, for each row, at an offset from an address of the row's own.
+pub(crate) type Gathered<T> = unsafe fn(rows: &[*const T; 8], steps: &[isize], b: *const T, out: &Out<T>);
 
 /// The tiles of one instruction set: `kernels[r - 1][v - 1]` computes `r` rows of `v` vectors.
 pub(crate) struct Micro<T: 'static> {
@@ -38,6 +50,8 @@ pub(crate) struct Micro<T: 'static> {
     pub lanes: usize,
     pub kernels: &'static [&'static [Kernel<T>]],
     pub in_place: &'static [&'static [InPlace<T>]],
+    /// These read panels of B as wide as the tile.
+    pub gathered: &'static [&'static [Gathered<T>]],
 }
 
 /// `f32` or `f64`: the types that products are summed in.
@@ -57,13 +71,12 @@ pub trait Real: Load<Self> + Save<Self> + Default + Add<Output = Self> + Mul<Out
 /// `R` rows of `V` vectors: `out = alpha * a b + beta * out + biases`.
 ///
 /// # Safety
-/// `a` holds `k` groups of `mr`, `b` gives the address of `V` vectors at each step; `out` describes memory of `R`
+/// `a` gives the element of each step and row, `b` the address of `V` vectors at each step; `out` describes memory of `R`
 /// rows by `out.cols` columns, `(V - 1) * LANES < cols <= V * LANES`.
 #[inline(always)]
 unsafe fn tile<S: Simd, const R: usize, const V: usize>(
-    mr: usize,
     k: usize,
-    mut a: *const S::E,
+    a: impl Fn(usize) -> [S::E; R],
     b: impl Fn(usize) -> *const S::E,
     out: &Out<S::E>,
 ) where
@@ -77,16 +90,45 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
             for (j, b_j) in bs.iter_mut().enumerate() {
                 *b_j = S::load(b.add(j * S::LANES));
             }
-            for (i, row) in acc.iter_mut().enumerate() {
-                let a_i = S::splat(*a.add(i));
+            for (row, a_i) in acc.iter_mut().zip(a(step)) {
+                let a_i = S::splat(a_i);
                 for (c, b_j) in row.iter_mut().zip(bs) {
                     *c = a_i.dot(b_j, *c);
                 }
             }
-            a = a.add(mr);
+        }
+        if out.plain() && out.cols == V * S::LANES {
+            return store_plain(acc, out);
         }
         for (i, row) in acc.into_iter().enumerate() {
             store_row::<S, V>(row, i, out);
+        }
+    }
+}
+
+/// Writes a tile of whole registers that [`Out::plain`] describes, without leaving them.
+///
+/// # Safety
+/// As [`tile`].
+#[inline(always)]
+unsafe fn store_plain<S: Simd, const R: usize, const V: usize>(mut acc: [[S; V]; R], out: &Out<S::E>)
+where
+    S::E: Real,
+{
+    // SAFETY: the caller promises the memory of the tile.
+    unsafe {
+        let c = |i: usize, j: usize| out.c.offset(i as isize * out.row).add(j * S::LANES);
+        if out.beta != S::E::ZERO {
+            for (i, row) in acc.iter_mut().enumerate() {
+                for (j, x) in row.iter_mut().enumerate() {
+                    *x = x.add(S::load(c(i, j)));
+                }
+            }
+        }
+        for (i, row) in acc.into_iter().enumerate() {
+            for (j, x) in row.into_iter().enumerate() {
+                x.store(c(i, j));
+            }
         }
     }
 }
@@ -137,7 +179,10 @@ macro_rules! micro {
             $(#[target_feature(enable = $features)])?
             unsafe fn run<const R: usize, const V: usize>(k: usize, a: *const $e, b: *const $e, out: &Out<$e>) {
                 // SAFETY: the caller's promise is passed on.
-                unsafe { tile::<$simd, R, V>($rows, k, a, |step| b.wrapping_add(step * $vectors * LANES), out) }
+                unsafe {
+                    let a = |step: usize| *a.add(step * $rows).cast::<[$e; R]>();
+                    tile::<$simd, R, V>(k, a, |step| b.wrapping_add(step * $vectors * LANES), out)
+                }
             }
 
             $(#[target_feature(enable = $features)])?
@@ -154,7 +199,28 @@ macro_rules! micro {
                     b
                 };
                 // SAFETY: the caller's promise is passed on.
-                unsafe { tile::<$simd, R, V>($rows, steps.len(), a, at, out) }
+                unsafe {
+                    let a = |step: usize| *a.add(step * $rows).cast::<[$e; R]>();
+                    tile::<$simd, R, V>(steps.len(), a, at, out)
+                }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn run_gathered<const R: usize, const V: usize>(
+                rows: &[*const $e; 8],
+                steps: &[isize],
+                b: *const $e,
+                out: &Out<$e>,
+            ) {
+                let rows: [*const $e; R] = std::array::from_fn(|i| rows[i]);
+                // SAFETY: the caller's promise is passed on.
+                unsafe {
+                    let a = |step: usize| {
+                        let offset = *steps.get_unchecked(step);
+                        rows.map(|row| *row.offset(offset))
+                    };
+                    tile::<$simd, R, V>(steps.len(), a, |step| b.wrapping_add(step * V * LANES), out)
+                }
             }
 
             /// # Safety
@@ -172,6 +238,7 @@ macro_rules! micro {
                 lanes: LANES,
                 kernels: &[$(&micro!(@row run, Kernel, $r $kernels)),*],
                 in_place: &[$(&micro!(@row run_in_place, InPlace, $r $kernels)),*],
+                gathered: &[$(&micro!(@row run_gathered, Gathered, $r $kernels)),*],
             };
         }
     };

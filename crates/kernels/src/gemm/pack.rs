@@ -287,10 +287,13 @@ crate::multiversion! {
     /// Copies `n` lines that are neighbours in memory; `first` is their first panel.
     fn copy_groups<S: Load<T>, T: Real>(first: Panel<S, T>, n: usize) {
         match first.width {
+            2 => copy_steps::<S, T, 2>(first, n),
             4 => copy_steps::<S, T, 4>(first, n),
             8 => copy_steps::<S, T, 8>(first, n),
             12 => copy_steps::<S, T, 12>(first, n),
+            16 => copy_steps::<S, T, 16>(first, n),
             24 => copy_steps::<S, T, 24>(first, n),
+            32 => copy_steps::<S, T, 32>(first, n),
             48 => copy_steps::<S, T, 48>(first, n),
             width => unreachable!("no tile is {width} wide"),
         }
