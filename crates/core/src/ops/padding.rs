@@ -150,15 +150,19 @@ mod _pad_circular {
     }
 }
 
+/// Cuts what negative widths take away, then repeats the ends of what is left.
 fn wrap_around(t: &Tensor, d: i64, size: i64, before: i64, after: i64) -> Result<Tensor> {
-    let middle = slice::call(t, d, Some((-before).max(0)), Some(size - (-after).max(0)), 1)?;
+    let end = size + after.min(0);
+    let middle = slice::call(t, d, Some((-before).max(0)), Some(end), 1)?;
+    let left = middle.size(d)?;
+    ensure!(before <= left && after <= left, "Padding value causes wrapping around more than once.");
     let mut parts = Vec::new();
     if before > 0 {
-        parts.push(slice::call(t, d, Some(size - before), Some(size), 1)?);
+        parts.push(slice::call(&middle, d, Some(left - before), None, 1)?);
     }
-    parts.push(middle);
+    parts.push(middle.clone());
     if after > 0 {
-        parts.push(slice::call(t, d, Some(0), Some(after), 1)?);
+        parts.push(slice::call(&middle, d, Some(0), Some(after), 1)?);
     }
     cat::call(&parts, d)
 }
