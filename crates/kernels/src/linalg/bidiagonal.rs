@@ -25,6 +25,8 @@ impl Bidiagonal {
     }
 
     /// Iterates to the end, calling `flush` with the rotations now and then; returns how many values were lost.
+    ///
+    /// All of the matrix is finite.
     pub(super) fn iterate(&mut self, mut flush: impl FnMut(&mut Rotations, &mut Rotations)) -> i32 {
         let (mut p, mut steps, mut lost) = (self.s.len(), 0, 0);
         while p > 0 {
@@ -50,7 +52,10 @@ impl Bidiagonal {
     /// The first row of the unreduced block that ends before row `p`.
     fn unreduced(&mut self, p: usize) -> usize {
         for k in (0..p - 1).rev() {
-            if self.e[k].abs() <= TINY + f64::EPSILON * (self.s[k].abs() + self.s[k + 1].abs()) {
+            // A zero beside a number that is none ends the block too.
+            if self.e[k] == 0.0
+                || self.e[k].abs() <= TINY + f64::EPSILON * (self.s[k].abs() + self.s[k + 1].abs())
+            {
                 self.e[k] = 0.0;
                 return k + 1;
             }

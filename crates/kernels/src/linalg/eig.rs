@@ -14,6 +14,7 @@ const LARGE: f64 = 1e150;
 /// Returns 0, or how many eigenvalues were not found.
 pub fn eig_complex(a: &mut MatrixMut<C64>, values: &mut [C64], vectors: Option<&mut MatrixMut<C64>>) -> i32 {
     let n = a.rows;
+    let by = a.normalise();
     let mut z = identity::<C64>(n);
     let mut z = MatrixMut::new(&mut z, n, n);
     hessenberg(a, &mut z);
@@ -22,12 +23,14 @@ pub fn eig_complex(a: &mut MatrixMut<C64>, values: &mut [C64], vectors: Option<&
     if let Some(vectors) = vectors {
         back_substitute(a, values, |i, x| dot(z.row(i), x), vectors);
     }
+    values.iter_mut().for_each(|v| *v *= by);
     lost
 }
 
 /// As [`eig_complex`] of a real matrix: conjugate eigenvalues are neighbours, and exact conjugates.
 pub fn eig(a: &mut MatrixMut<f64>, values: &mut [C64], vectors: Option<&mut MatrixMut<C64>>) -> i32 {
     let n = a.rows;
+    let by = a.normalise();
     let mut z = identity::<f64>(n);
     let mut z = MatrixMut::new(&mut z, n, n);
     hessenberg(a, &mut z);
@@ -39,6 +42,7 @@ pub fn eig(a: &mut MatrixMut<f64>, values: &mut [C64], vectors: Option<&mut Matr
         let mut t = t;
         back_substitute(&MatrixMut::new(&mut t, n, n), values, row, vectors);
     }
+    values.iter_mut().for_each(|v| *v *= by);
     lost
 }
 

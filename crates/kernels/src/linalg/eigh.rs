@@ -18,10 +18,11 @@ const SWEEPS: usize = 60;
 pub fn eigh<T: Field>(a: &mut MatrixMut<T>, upper: bool, values: &mut [T::Real], vectors: bool) -> i32 {
     let n = a.rows;
     mirror(a, upper);
-    if (0..n).any(|i| a.row(i).iter().any(|x| !x.is_finite())) {
+    if !a.is_finite() {
         values.fill(T::Real::from_f64(f64::NAN));
         return (n as i32 - 1).max(1);
     }
+    let by = a.normalise();
     let (mut d, mut e, tau) = tridiagonal(a);
     let mut turns = vectors.then(Rotations::default);
     if vectors {
@@ -39,7 +40,7 @@ pub fn eigh<T: Field>(a: &mut MatrixMut<T>, upper: bool, values: &mut [T::Real],
         turns.apply(a);
     }
     sort(&mut d, a, vectors);
-    values.iter_mut().zip(d).for_each(|(v, d)| *v = T::Real::from_f64(d));
+    values.iter_mut().zip(d).for_each(|(v, d)| *v = T::Real::from_f64(d * by));
     lost
 }
 

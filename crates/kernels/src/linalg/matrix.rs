@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::field::Field;
+use super::field::{Field, RealField};
 
 /// A matrix to read from, with any strides.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,31 @@ pub struct MatrixMut<'a, T> {
 unsafe impl<T: Send> Send for MatrixMut<'_, T> {}
 // SAFETY: shared use only reads.
 unsafe impl<T: Sync> Sync for MatrixMut<'_, T> {}
+
+impl<T: Field> MatrixMut<'_, T> {
+    /// Whether all elements are.
+    pub(super) fn is_finite(&self) -> bool {
+        (0..self.rows).all(|i| self.row(i).iter().all(|x| x.is_finite()))
+    }
+
+    /// Multiplies with a power of 2 that brings the largest element near 1 where its square would overflow or vanish, as
+    /// LAPACK does; returns what undoes it.
+    pub(super) fn normalise(&mut self) -> f64 {
+        let size = |x: &T| x.re().to_f64().abs().max(x.im().to_f64().abs());
+        let largest = (0..self.rows).flat_map(|i| self.row(i)).map(size).fold(0.0, f64::max);
+        let tiny = T::Real::TINY;
+        let safe = tiny.powf(0.4)..=tiny.powf(-0.4);
+        if largest == 0.0 || safe.contains(&largest) {
+            return 1.0;
+        }
+        let most = -tiny.log2();
+        let by = largest.log2().floor().clamp(-most, most).exp2();
+        for i in 0..self.rows {
+            self.row_mut(i).iter_mut().for_each(|x| *x = x.scale(T::Real::from_f64(1.0 / by)));
+        }
+        by
+    }
+}
 
 impl<'a, T: Copy> MatrixMut<'a, T> {
     /// The matrix whose rows lie one after another in `data`.

@@ -17,11 +17,14 @@ pub type Vectors<'a, T> = (MatrixMut<'a, T>, MatrixMut<'a, T>);
 /// many off-diagonal elements did not converge to zero.
 pub fn svd<T: Field>(a: &mut MatrixMut<T>, values: &mut [T::Real], vectors: Option<Vectors<T>>) -> i32 {
     let (m, n) = (a.rows, a.cols);
-    if (0..m).any(|i| a.row(i).iter().any(|x| !x.is_finite())) {
+    if !a.is_finite() {
         values.fill(T::Real::from_f64(f64::NAN));
         return (n as i32).max(1);
     }
-    if m >= 2 * n && n > 0 { tall(a, values, vectors) } else { direct(a, values, vectors) }
+    let by = a.normalise();
+    let lost = if m >= 2 * n && n > 0 { tall(a, values, vectors) } else { direct(a, values, vectors) };
+    values.iter_mut().for_each(|v| *v = T::Real::from_f64(v.to_f64() * by));
+    lost
 }
 
 /// Many rows: the singular values are those of the factor `R`.

@@ -266,6 +266,39 @@ fn check_vectors(a: &[C64], w: &[C64], v: &[C64]) {
     }
 }
 
+/// The decompositions of matrices near the ends of the range, as of the same ones near 1.
+fn extreme_sizes<T: Field>(by: f64) {
+    let (n, by) = (5, T::Real::from_f64(by));
+    let (general, hermitian) = (numbers::<T>(n * n, 8), hermitian::<T>(n));
+    let decompose = |by: T::Real| {
+        let scaled = |a: &[T]| a.iter().map(|x| x.scale(by)).collect::<Vec<T>>();
+        let (mut a, mut h) = (scaled(&general), scaled(&hermitian));
+        let (mut s, mut w) = (vec![T::Real::ZERO; n], vec![T::Real::ZERO; n]);
+        assert_eq!(svd(&mut MatrixMut::new(&mut a, n, n), &mut s, None), 0);
+        assert_eq!(eigh(&mut MatrixMut::new(&mut h, n, n), false, &mut w, true), 0);
+        [s, w].concat()
+    };
+    let ratio: Vec<T::Real> = decompose(by).iter().map(|x| *x / by).collect();
+    assert_near(&ratio, &decompose(T::Real::ONE), n);
+}
+
+#[test]
+fn huge_and_tiny_matrices() {
+    [1e37, 1e-36].into_iter().for_each(|by| {
+        extreme_sizes::<f32>(by);
+        extreme_sizes::<C32>(by);
+    });
+    [1e306, 1e-304].into_iter().for_each(|by| {
+        extreme_sizes::<f64>(by);
+        extreme_sizes::<C64>(by);
+        let n = 3;
+        let mut a: Vec<C64> = numbers::<C64>(n * n, 9).iter().map(|x| x * by).collect();
+        let mut w = vec![C64::ZERO; n];
+        assert_eq!(eig_complex(&mut MatrixMut::new(&mut a, n, n), &mut w, None), 0);
+        assert!(w.iter().all(|w| w.is_finite() && w.norm() > by * 1e-3));
+    });
+}
+
 #[test]
 fn failures_are_reported() {
     let mut singular = [1.0f64, 2.0, 2.0, 4.0];
