@@ -355,7 +355,7 @@ fn plateau(k: &Kwargs<'_>, o: &dyn ParamGroups) -> Result<ReduceLROnPlateau, Rea
         threshold: k.number("threshold", d.threshold),
         relative: k.word("threshold_mode", "rel") == "rel",
         cooldown: k.int("cooldown", d.cooldown),
-        min_lr: k.number("min_lr", d.min_lr),
+        min_lr: if k.0.contains_key("min_lr") { k.numbers("min_lr") } else { d.min_lr },
         eps: k.number("eps", d.eps),
     };
     ReduceLROnPlateau::new(o, options).map_err(text)

@@ -22,7 +22,8 @@ impl TryFrom<&OptimizerState> for PyValue {
 impl TryFrom<&PyValue> for OptimizerState {
     type Error = cresset_core::Error;
 
-    /// A state that PyTorch or this crate saved.
+    /// A state that PyTorch or this crate saved. Names of parameters (`param_names`) are left out: parameters are known by
+    /// their numbers.
     fn try_from(value: &PyValue) -> Result<OptimizerState> {
         let (Some(state), Some(groups)) = (
             value.get("state").and_then(PyValue::entries),
@@ -36,7 +37,7 @@ impl TryFrom<&PyValue> for OptimizerState {
         };
         Ok(OptimizerState {
             state: state.iter().map(numbered).collect::<Result<_>>()?,
-            param_groups: groups.iter().map(named).collect::<Result<_>>()?,
+            param_groups: groups.iter().map(|g| named(&unnamed(g))).collect::<Result<_>>()?,
         })
     }
 }
@@ -44,6 +45,17 @@ impl TryFrom<&PyValue> for OptimizerState {
 fn entries(list: &[(String, Value)]) -> Result<PyValue> {
     let entry = |(key, value): &(String, Value)| Ok((PyValue::from(key.as_str()), PyValue::try_from(value)?));
     Ok(PyValue::Dict(list.iter().map(entry).collect::<Result<_>>()?))
+}
+
+/// A group without the names of its parameters.
+fn unnamed(group: &PyValue) -> PyValue {
+    match group.entries() {
+        Some(list) => {
+            let others = list.iter().filter(|(key, _)| key.as_str() != Some("param_names"));
+            PyValue::Dict(others.cloned().collect())
+        }
+        None => group.clone(),
+    }
 }
 
 fn named(value: &PyValue) -> Result<Vec<(String, Value)>> {

@@ -59,12 +59,18 @@ impl State {
         self.tensor_or(key, || param.detach().zero())
     }
 
-    /// A 0-dim tensor of that name, `first` at first.
+    /// Forgets the entry of that name.
+    pub fn remove(&mut self, key: &str) {
+        self.0.retain(|(k, _)| k != key);
+    }
+
+    /// A 0-dim tensor of that name, `first` at first. Old files have a number in its place.
     ///
     /// # Errors
     /// None for tensors that can be allocated.
     pub fn number(&mut self, key: &str, first: f64) -> Result<Tensor> {
-        self.tensor_or(key, || Tensor::scalar(Scalar::Float(first), DType::F32))
+        let first = self.get(key).and_then(Value::as_scalar).unwrap_or(Scalar::Float(first));
+        self.tensor_or(key, || Tensor::scalar(first, DType::F32))
     }
 
     /// Counts an update in the entry `step`; its number, from 1.
@@ -98,12 +104,11 @@ pub struct OptimizerState {
     pub param_groups: Vec<Vec<(String, Value)>>,
 }
 
-/// A tensor of a loaded state in the dtype of its parameter, except the count of steps; a copy of its own.
+/// A tensor of a loaded state in the dtype of its parameter, except the count of steps, as PyTorch has it; a copy of its
+/// own.
 pub(crate) fn adopted(param: &Tensor, key: &str, value: &Value) -> Result<Value> {
     match value {
-        Value::Tensor(t)
-            if key != "step" && param.is_floating_point() && t.is_floating_point() && t.dim() > 0 =>
-        {
+        Value::Tensor(t) if key != "step" && param.is_floating_point() => {
             Ok(Value::Tensor(own(t, param.dtype())?))
         }
         Value::Tensor(t) => Ok(Value::Tensor(own(t, t.dtype())?)),

@@ -261,6 +261,8 @@ impl Memory {
     }
 
     fn store(self, state: &mut State) {
+        // The factors of the last recursion, which PyTorch keeps beside and never reads again.
+        state.remove("al");
         state.insert("d", self.direction);
         state.insert("t", self.step);
         state.insert("old_dirs", self.changes);

@@ -1,9 +1,9 @@
 //! Schedules made of schedules: one after the other ([`SequentialLR`]) or all at once ([`ChainedScheduler`]).
 
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, bail, ensure};
 use cresset_io::PyValue;
 
-use super::state::{Entry, dict, int, nested};
+use super::state::{Setting, floats, nested, read};
 use super::{Moment, Schedule, Scheduler, current_lrs};
 use crate::optimizer::ParamGroups;
 
@@ -37,24 +37,24 @@ pub trait Step {
     fn load_state_dict(&mut self, state: &PyValue) -> Result<()>;
 }
 
-impl<S: Schedule> Step for Scheduler<S> {
+impl<S: Schedule + Clone> Step for Scheduler<S> {
     fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
         Scheduler::step(self, optimizer)
     }
 
     fn restart(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
-        self.last_epoch = 0;
-        for (group, base_lr) in self.base_lrs.iter().copied().enumerate() {
+        self.at.last_epoch = 0;
+        for (group, base_lr) in self.at.base_lrs.iter().copied().enumerate() {
             let lr = optimizer.get(group, "lr").unwrap_or(base_lr);
             let now = Moment { epoch: 0, lr, base_lr, group, initial: true };
             optimizer.set(group, "lr", self.schedule.restarted(now))?;
         }
-        self.last_lr = current_lrs(optimizer);
+        self.at.last_lr = current_lrs(optimizer);
         Ok(())
     }
 
     fn undo(&mut self) {
-        self.last_epoch -= 1;
+        self.at.last_epoch -= 1;
     }
 
     fn last_lr(&self) -> &[f64] {
@@ -71,8 +71,8 @@ impl<S: Schedule> Step for Scheduler<S> {
 }
 
 /// The states of the parts of a scheduler.
-fn states(schedulers: &[Box<dyn Step>]) -> Entry<'static> {
-    Entry::Nested(schedulers.iter().map(|s| s.state_dict()).collect())
+fn states(schedulers: &[Box<dyn Step>]) -> PyValue {
+    PyValue::List(schedulers.iter().map(|s| s.state_dict()).collect())
 }
 
 /// Gives each part its state.
@@ -204,19 +204,23 @@ impl Step for SequentialLR {
 
     fn state_dict(&self) -> PyValue {
         let milestones: Vec<PyValue> = self.milestones.iter().map(|m| PyValue::Int(*m)).collect();
-        dict(&[
+        PyValue::dict([
+            ("_milestones", PyValue::List(milestones)),
+            ("last_epoch", self.last_epoch.save()),
+            ("_last_lr", self.last_lr.save()),
             ("_schedulers", states(&self.schedulers)),
-            ("_milestones", Entry::Nested(milestones)),
-            ("last_epoch", Entry::Int(self.last_epoch)),
-            ("_last_lr", Entry::Floats(&self.last_lr)),
         ])
     }
 
     fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
-        let last_epoch = int(state, "last_epoch")?;
+        let last_epoch = read(state, "last_epoch")?;
+        let last_lr = floats(state, "_last_lr", self.last_lr.len())?;
+        let milestones = nested(state, "_milestones", self.milestones.len())?;
+        let Some(milestones) = milestones.iter().map(PyValue::as_int).collect() else {
+            bail!(Type, "expected ints in '_milestones' of the scheduler's state");
+        };
         load_states(&mut self.schedulers, state)?;
-        self.last_epoch = last_epoch;
-        self.last_lr = super::state::floats(state, "_last_lr", self.last_lr.len())?;
+        (self.last_epoch, self.last_lr, self.milestones) = (last_epoch, last_lr, milestones);
         Ok(())
     }
 }
@@ -241,12 +245,13 @@ impl Step for ChainedScheduler {
     }
 
     fn state_dict(&self) -> PyValue {
-        dict(&[("_schedulers", states(&self.schedulers)), ("_last_lr", Entry::Floats(&self.last_lr))])
+        PyValue::dict([("_last_lr", self.last_lr.save()), ("_schedulers", states(&self.schedulers))])
     }
 
     fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
+        let last_lr = floats(state, "_last_lr", self.last_lr.len())?;
         load_states(&mut self.schedulers, state)?;
-        self.last_lr = super::state::floats(state, "_last_lr", self.last_lr.len())?;
+        self.last_lr = last_lr;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use cresset_core::{Result, ensure};
 use cresset_io::PyValue;
 
-use super::state::{Entry, dict, float, floats};
+use super::state::{Progress, Setting, read, read_or, take};
 use super::{Moment, Schedule, Scheduler, Step, base_lrs, current_lrs};
 use crate::optimizer::ParamGroups;
 
@@ -34,6 +34,18 @@ impl Schedule for CosineAnnealing {
         (1.0 + (PI * epoch / t_max).cos()) / (1.0 + (PI * (epoch - 1.0) / t_max).cos()) * (now.lr - eta_min)
             + eta_min
     }
+
+    fn settings(&self) -> Vec<(&'static str, PyValue)> {
+        vec![("T_max", self.t_max.save()), ("eta_min", self.eta_min.save())]
+    }
+
+    fn set(&mut self, key: &str, value: &PyValue) -> Result<()> {
+        match key {
+            "T_max" => take(&mut self.t_max, key, value),
+            "eta_min" => take(&mut self.eta_min, key, value),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl CosineAnnealingLR {
@@ -52,9 +64,7 @@ pub struct CosineAnnealingWarmRestarts {
     t_0: i64,
     t_mult: i64,
     eta_min: f64,
-    base_lrs: Vec<f64>,
-    last_lr: Vec<f64>,
-    last_epoch: f64,
+    at: Progress,
     /// Epochs since the restart, and until the next.
     current: f64,
     length: f64,
@@ -73,9 +83,7 @@ impl CosineAnnealingWarmRestarts {
             t_0,
             t_mult,
             eta_min,
-            base_lrs,
-            last_lr: Vec::new(),
-            last_epoch: 0.0,
+            at: Progress { base_lrs, ..Progress::default() },
             current: 0.0,
             length,
         };
@@ -88,7 +96,7 @@ impl CosineAnnealingWarmRestarts {
     /// # Errors
     /// None for optimizers of this crate.
     pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
-        self.last_epoch = self.last_epoch.floor() + 1.0;
+        self.at.last_epoch += 1;
         self.current += 1.0;
         if self.current >= self.length {
             self.current %= self.length;
@@ -112,22 +120,22 @@ impl CosineAnnealingWarmRestarts {
             let n = ((epoch / t_0 * (mult - 1.0) + 1.0).ln() / mult.ln()).floor();
             (epoch - t_0 * (mult.powf(n) - 1.0) / (mult - 1.0), t_0 * mult.powf(n))
         };
-        self.last_epoch = epoch.floor();
+        self.at.last_epoch = epoch.floor() as i64;
         self.apply(optimizer)
     }
 
     fn apply(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
         let height = 1.0 + (PI * self.current / self.length).cos();
-        for (group, base_lr) in self.base_lrs.iter().enumerate() {
+        for (group, base_lr) in self.at.base_lrs.iter().enumerate() {
             optimizer.set(group, "lr", self.eta_min + (base_lr - self.eta_min) * height / 2.0)?;
         }
-        self.last_lr = current_lrs(optimizer);
+        self.at.last_lr = current_lrs(optimizer);
         Ok(())
     }
 
     /// The rates now, one per group.
     pub fn last_lr(&self) -> &[f64] {
-        &self.last_lr
+        &self.at.last_lr
     }
 }
 
@@ -141,30 +149,39 @@ impl Step for CosineAnnealingWarmRestarts {
     }
 
     fn undo(&mut self) {
-        self.last_epoch -= 1.0;
+        self.at.last_epoch -= 1;
     }
 
     fn last_lr(&self) -> &[f64] {
-        &self.last_lr
+        &self.at.last_lr
     }
 
     fn state_dict(&self) -> PyValue {
-        dict(&[
-            ("T_0", Entry::Int(self.t_0)),
-            ("T_i", Entry::Float(self.length)),
-            ("T_cur", Entry::Float(self.current)),
-            ("base_lrs", Entry::Floats(&self.base_lrs)),
-            ("last_epoch", Entry::Int(self.last_epoch as i64)),
-            ("_last_lr", Entry::Floats(&self.last_lr)),
-        ])
+        let settings = [
+            ("T_0", self.t_0.save()),
+            ("T_i", self.length.save()),
+            ("T_mult", self.t_mult.save()),
+            ("eta_min", self.eta_min.save()),
+            ("T_cur", self.current.save()),
+        ];
+        PyValue::dict(settings.into_iter().chain(self.at.entries()))
     }
 
     fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
-        let groups = self.base_lrs.len();
-        let (base_lrs, last_lr) = (floats(state, "base_lrs", groups)?, floats(state, "_last_lr", groups)?);
-        let (length, current) = (float(state, "T_i")?, float(state, "T_cur")?);
-        self.last_epoch = float(state, "last_epoch")?;
-        (self.base_lrs, self.last_lr, self.length, self.current) = (base_lrs, last_lr, length, current);
+        let loaded = CosineAnnealingWarmRestarts {
+            t_0: read_or(state, "T_0", self.t_0)?,
+            t_mult: read_or(state, "T_mult", self.t_mult)?,
+            eta_min: read_or(state, "eta_min", self.eta_min)?,
+            current: read(state, "T_cur")?,
+            length: read(state, "T_i")?,
+            at: self.at.read(state)?,
+        };
+        ensure!(
+            loaded.t_0 > 0 && loaded.t_mult > 0 && loaded.length > 0.0,
+            Value,
+            "loaded scheduler state has cycles without length"
+        );
+        *self = loaded;
         Ok(())
     }
 }

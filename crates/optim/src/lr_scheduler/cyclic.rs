@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cresset_core::{Result, ensure};
 use cresset_io::PyValue;
 
-use super::state::{Entry, dict, float, floats, int};
-use super::{Step, base_lrs, current_lrs, each_group, set_momentum, supports_momentum};
+use super::state::{Progress, Setting, floats, read};
+use super::{Step, base_lrs, current_lrs, each_group, note_momenta, set_momentum, supports_momentum};
 use crate::optimizer::ParamGroups;
 
 /// How the height of the cycles changes: a function of the number of the cycle (from 1), or of the step.
@@ -68,11 +68,15 @@ impl Default for CyclicOptions {
 /// Cycles between two rates, as `torch.optim.lr_scheduler.CyclicLR` (Smith 2017); stepped after every batch.
 #[derive(Clone, Debug)]
 pub struct CyclicLR {
-    options: CyclicOptions,
-    base_lrs: Vec<f64>,
+    mode: CyclicMode,
+    /// Steps of a cycle, and the part of them that goes up.
+    total_size: f64,
+    step_ratio: f64,
     max_lrs: Vec<f64>,
-    last_epoch: i64,
-    last_lr: Vec<f64>,
+    /// The lowest and highest momenta, if they cycle.
+    momenta: Option<(Vec<f64>, Vec<f64>)>,
+    use_beta1: bool,
+    at: Progress,
 }
 
 impl CyclicLR {
@@ -98,18 +102,24 @@ impl CyclicLR {
         for (group, lr) in base.iter().enumerate() {
             optimizer.set(group, "lr", *lr)?;
             if options.cycle_momentum {
-                set_momentum(optimizer, group, options.max_momentum)?;
-                optimizer.set(group, "max_momentum", options.max_momentum)?;
-                optimizer.set(group, "base_momentum", options.base_momentum)?;
+                note_momenta(optimizer, group, options.base_momentum, options.max_momentum)?;
             }
         }
-        // Notes the rates at the start; the cycle begins at its own.
-        base_lrs(optimizer)?;
-        // PyTorch's first values come from the noted rates.
-        let noted = (0..base.len()).map(|g| optimizer.get(g, "initial_lr").unwrap_or_default()).collect();
-        let mut cycle = CyclicLR { options, base_lrs: noted, max_lrs, last_epoch: -1, last_lr: Vec::new() };
+        let momenta = |momentum: f64| vec![momentum; base.len()];
+        // PyTorch's first values come from the rates that an earlier schedule noted; the cycle then has its own.
+        let mut cycle = CyclicLR {
+            total_size: total as f64,
+            step_ratio: options.step_size_up as f64 / total as f64,
+            max_lrs,
+            momenta: options
+                .cycle_momentum
+                .then(|| (momenta(options.base_momentum), momenta(options.max_momentum))),
+            use_beta1: optimizer.betas(0).is_some(),
+            at: Progress { base_lrs: base_lrs(optimizer)?, last_epoch: -1, ..Progress::default() },
+            mode: options.mode,
+        };
         cycle.step(optimizer)?;
-        cycle.base_lrs = base;
+        cycle.at.base_lrs = base;
         Ok(cycle)
     }
 
@@ -118,34 +128,32 @@ impl CyclicLR {
     /// # Errors
     /// None for optimizers of this crate.
     pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
-        self.last_epoch += 1;
+        self.at.last_epoch += 1;
+        self.at.step_count += 1;
         self.apply(optimizer)
     }
 
     fn apply(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
-        let part = self.part();
-        let o = &self.options;
-        for (group, (low, high)) in self.base_lrs.iter().zip(&self.max_lrs).enumerate() {
-            optimizer.set(group, "lr", low + (high - low) * part.0 * part.1)?;
-            if o.cycle_momentum {
-                let height = (o.max_momentum - o.base_momentum) * part.0;
-                set_momentum(optimizer, group, o.max_momentum - height * part.1)?;
+        let (climbed, height) = self.part();
+        for (group, (low, high)) in self.at.base_lrs.iter().zip(&self.max_lrs).enumerate() {
+            optimizer.set(group, "lr", low + (high - low) * climbed * height)?;
+        }
+        if let Some((low, high)) = &self.momenta {
+            for (group, (low, high)) in low.iter().zip(high).enumerate() {
+                set_momentum(optimizer, group, high - (high - low) * climbed * height)?;
             }
         }
-        self.last_lr = current_lrs(optimizer);
+        self.at.last_lr = current_lrs(optimizer);
         Ok(())
     }
 
     /// How far up the cycle is, and how high it goes.
     fn part(&self) -> (f64, f64) {
-        let o = &self.options;
-        let up = o.step_size_up as f64;
-        let total = up + o.step_size_down.unwrap_or(o.step_size_up) as f64;
-        let (step, ratio) = (self.last_epoch as f64, up / total);
-        let cycle = (1.0 + step / total).floor();
-        let x = 1.0 + step / total - cycle;
+        let (step, ratio) = (self.at.last_epoch as f64, self.step_ratio);
+        let cycle = (1.0 + step / self.total_size).floor();
+        let x = 1.0 + step / self.total_size - cycle;
         let climbed = if x <= ratio { x / ratio } else { (x - 1.0) / (ratio - 1.0) };
-        let height = match &o.mode {
+        let height = match &self.mode {
             CyclicMode::Triangular => 1.0,
             CyclicMode::Triangular2 => 1.0 / 2_f64.powf(cycle - 1.0),
             CyclicMode::ExpRange(gamma) => gamma.powf(step),
@@ -157,7 +165,30 @@ impl CyclicLR {
 
     /// The rates now, one per group.
     pub fn last_lr(&self) -> &[f64] {
-        &self.last_lr
+        &self.at.last_lr
+    }
+}
+
+impl CyclicMode {
+    /// PyTorch's `mode`, `gamma` and `scale_mode`.
+    fn settings(&self) -> [(&'static str, PyValue); 3] {
+        let (mode, gamma, scale) = match self {
+            CyclicMode::Triangular | CyclicMode::ByCycle(_) => ("triangular", 1.0, "cycle"),
+            CyclicMode::Triangular2 => ("triangular2", 1.0, "cycle"),
+            CyclicMode::ExpRange(gamma) => ("exp_range", *gamma, "iterations"),
+            CyclicMode::ByStep(_) => ("triangular", 1.0, "iterations"),
+        };
+        [("mode", mode.into()), ("gamma", gamma.into()), ("scale_mode", scale.into())]
+    }
+
+    /// The mode of a saved state; functions are not saved, and stay.
+    fn load(&self, state: &PyValue) -> Result<CyclicMode> {
+        Ok(match (self, state.get("mode").and_then(PyValue::as_str)) {
+            (CyclicMode::ByCycle(_) | CyclicMode::ByStep(_), _) | (_, None) => self.clone(),
+            (_, Some("exp_range")) => CyclicMode::ExpRange(read(state, "gamma")?),
+            (_, Some("triangular2")) => CyclicMode::Triangular2,
+            _ => CyclicMode::Triangular,
+        })
     }
 }
 
@@ -167,45 +198,55 @@ impl Step for CyclicLR {
     }
 
     fn restart(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
-        self.last_epoch = 0;
+        self.at.last_epoch = 0;
         self.apply(optimizer)
     }
 
     fn undo(&mut self) {
-        self.last_epoch -= 1;
+        self.at.last_epoch -= 1;
     }
 
     fn last_lr(&self) -> &[f64] {
-        &self.last_lr
+        &self.at.last_lr
     }
 
     fn state_dict(&self) -> PyValue {
-        let o = &self.options;
-        let up = o.step_size_up as f64;
-        let total = up + o.step_size_down.unwrap_or(o.step_size_up) as f64;
-        dict(&[
-            ("last_epoch", Entry::Int(self.last_epoch)),
-            ("_step_count", Entry::Int(self.last_epoch + 1)),
-            ("total_size", Entry::Float(total)),
-            ("step_ratio", Entry::Float(up / total)),
-            ("base_lrs", Entry::Floats(&self.base_lrs)),
-            ("max_lrs", Entry::Floats(&self.max_lrs)),
-            ("_last_lr", Entry::Floats(&self.last_lr)),
-        ])
+        let mut settings = vec![
+            ("max_lrs", self.max_lrs.save()),
+            ("total_size", self.total_size.save()),
+            ("step_ratio", self.step_ratio.save()),
+        ];
+        settings.extend(self.mode.settings());
+        settings.push(("cycle_momentum", self.momenta.is_some().save()));
+        if let Some((low, high)) = &self.momenta {
+            settings.push(("use_beta1", self.use_beta1.save()));
+            settings.push(("base_momentums", low.save()));
+            settings.push(("max_momentums", high.save()));
+        }
+        settings.push(("_scale_fn_custom", PyValue::None));
+        PyValue::dict(settings.into_iter().chain(self.at.entries()))
     }
 
     fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
-        let groups = self.base_lrs.len();
-        let total =
-            self.options.step_size_up + self.options.step_size_down.unwrap_or(self.options.step_size_up);
-        ensure!(
-            float(state, "total_size")? == total as f64,
-            Value,
-            "loaded scheduler state has cycles of another length"
-        );
-        let (base, max) = (floats(state, "base_lrs", groups)?, floats(state, "max_lrs", groups)?);
-        (self.last_lr, self.last_epoch) = (floats(state, "_last_lr", groups)?, int(state, "last_epoch")?);
-        (self.base_lrs, self.max_lrs) = (base, max);
+        let groups = self.at.base_lrs.len();
+        let momenta = match state.get("cycle_momentum").and_then(PyValue::as_bool) {
+            None => self.momenta.clone(),
+            Some(false) => None,
+            Some(true) => {
+                Some((floats(state, "base_momentums", groups)?, floats(state, "max_momentums", groups)?))
+            }
+        };
+        let loaded = CyclicLR {
+            mode: self.mode.load(state)?,
+            total_size: read(state, "total_size")?,
+            step_ratio: read(state, "step_ratio")?,
+            max_lrs: floats(state, "max_lrs", groups)?,
+            momenta,
+            use_beta1: self.use_beta1,
+            at: self.at.read(state)?,
+        };
+        ensure!(loaded.total_size > 0.0, Value, "loaded scheduler state has cycles without length");
+        *self = loaded;
         Ok(())
     }
 }

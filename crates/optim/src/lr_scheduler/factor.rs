@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use cresset_core::Result;
+use cresset_io::PyValue;
 
+use super::state::{Setting, take};
 use super::{Moment, Schedule, Scheduler};
 use crate::optimizer::ParamGroups;
 
@@ -21,6 +23,17 @@ macro_rules! schedules {
             fn lr(&self, $now: Moment) -> f64 {
                 let $s = self;
                 $lr
+            }
+
+            fn settings(&self) -> Vec<(&'static str, PyValue)> {
+                vec![$((stringify!($field), self.$field.save())),*]
+            }
+
+            fn set(&mut self, key: &str, value: &PyValue) -> Result<()> {
+                match key {
+                    $(stringify!($field) => take(&mut self.$field, key, value),)*
+                    _ => Ok(()),
+                }
             }
         }
 
@@ -129,9 +142,18 @@ fn factor(functions: &[Factor], now: Moment) -> f64 {
     functions.get(now.group).or(functions.last()).map_or(1.0, |f| f(now.epoch))
 }
 
+/// Functions are not saved: PyTorch writes `None` for each.
+fn no_functions(functions: &[Factor]) -> Vec<(&'static str, PyValue)> {
+    vec![("lr_lambdas", PyValue::List(vec![PyValue::None; functions.len()]))]
+}
+
 impl Schedule for Lambda {
     fn lr(&self, now: Moment) -> f64 {
         now.base_lr * factor(&self.0, now)
+    }
+
+    fn settings(&self) -> Vec<(&'static str, PyValue)> {
+        no_functions(&self.0)
     }
 }
 
@@ -143,6 +165,10 @@ impl Schedule for Multiplicative {
     fn restarted(&self, now: Moment) -> f64 {
         now.lr * factor(&self.0, now)
     }
+
+    fn settings(&self) -> Vec<(&'static str, PyValue)> {
+        no_functions(&self.0)
+    }
 }
 
 macro_rules! by_function {
@@ -153,7 +179,8 @@ macro_rules! by_function {
             /// # Errors
             /// None for optimizers of this crate.
             pub fn new(optimizer: &mut dyn ParamGroups, f: impl Fn(i64) -> f64 + Send + Sync + 'static) -> Result<Self> {
-                Scheduler::start(optimizer, $schedule(vec![Arc::new(f)]))
+                let functions: Vec<Factor> = vec![Arc::new(f); optimizer.group_count()];
+                Scheduler::start(optimizer, $schedule(functions))
             }
 
             /// Starts the schedule with a function for each group.

@@ -28,7 +28,7 @@ pub use swa::{SWALR, SwaAnnealing};
 use cresset_core::{Result, ensure};
 use cresset_io::PyValue;
 
-use self::state::{Entry, dict, floats, int};
+use self::state::Progress;
 use crate::optimizer::ParamGroups;
 
 /// What a schedule knows when it is asked for a rate.
@@ -55,16 +55,27 @@ pub trait Schedule {
     fn restarted(&self, now: Moment) -> f64 {
         self.lr(Moment { lr: now.base_lr, ..now })
     }
+
+    /// The settings under PyTorch's names, which are saved with the state of the scheduler.
+    fn settings(&self) -> Vec<(&'static str, PyValue)> {
+        Vec::new()
+    }
+
+    /// Takes over a saved setting; there may be entries that are none.
+    ///
+    /// # Errors
+    /// `Type` for a value of another kind.
+    fn set(&mut self, key: &str, value: &PyValue) -> Result<()> {
+        let _ = (key, value);
+        Ok(())
+    }
 }
 
 /// Applies a schedule to all groups of an optimizer, as `torch.optim.lr_scheduler.LRScheduler`.
 #[derive(Clone, Debug)]
 pub struct Scheduler<S> {
     schedule: S,
-    base_lrs: Vec<f64>,
-    last_lr: Vec<f64>,
-    last_epoch: i64,
-    step_count: i64,
+    at: Progress,
 }
 
 /// Notes the rate at the start of each group, unless an earlier schedule did; those rates.
@@ -90,8 +101,8 @@ impl<S: Schedule> Scheduler<S> {
     /// None for optimizers of this crate.
     pub fn start(optimizer: &mut dyn ParamGroups, schedule: S) -> Result<Self> {
         let base_lrs = base_lrs(optimizer)?;
-        let mut scheduler =
-            Scheduler { schedule, base_lrs, last_lr: Vec::new(), last_epoch: -1, step_count: 0 };
+        let at = Progress { base_lrs, last_epoch: -1, ..Progress::default() };
+        let mut scheduler = Scheduler { schedule, at };
         scheduler.advance(optimizer, true)?;
         Ok(scheduler)
     }
@@ -101,59 +112,58 @@ impl<S: Schedule> Scheduler<S> {
     /// # Errors
     /// `Value` when the optimizer has more groups than it had at the start.
     pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
-        warn_if_early(optimizer, self.step_count);
+        warn_if_early(optimizer, self.at.step_count);
         self.advance(optimizer, false)
     }
 
     fn advance(&mut self, optimizer: &mut dyn ParamGroups, initial: bool) -> Result<()> {
         let groups = optimizer.group_count();
         ensure!(
-            groups == self.base_lrs.len(),
+            groups == self.at.base_lrs.len(),
             Value,
             "the schedule began with {} parameter groups, the optimizer has {groups}",
-            self.base_lrs.len()
+            self.at.base_lrs.len()
         );
-        self.step_count += 1;
-        self.last_epoch += 1;
-        for (group, base_lr) in self.base_lrs.iter().copied().enumerate() {
+        self.at.step_count += 1;
+        self.at.last_epoch += 1;
+        for (group, base_lr) in self.at.base_lrs.iter().copied().enumerate() {
             let lr = optimizer.get(group, "lr").unwrap_or(base_lr);
-            let now = Moment { epoch: self.last_epoch, lr, base_lr, group, initial };
+            let now = Moment { epoch: self.at.last_epoch, lr, base_lr, group, initial };
             optimizer.set(group, "lr", self.schedule.lr(now))?;
         }
-        self.last_lr = current_lrs(optimizer);
+        self.at.last_lr = current_lrs(optimizer);
         Ok(())
     }
 
     /// The rates now, one per group.
     pub fn last_lr(&self) -> &[f64] {
-        &self.last_lr
+        &self.at.last_lr
     }
 
     /// The epoch, from 0.
     pub fn last_epoch(&self) -> i64 {
-        self.last_epoch
+        self.at.last_epoch
     }
 
-    /// What the scheduler remembers, under PyTorch's keys. The rates themselves are in the optimizer's state.
+    /// What the scheduler remembers, under PyTorch's keys: its settings, and where it stands. The rates themselves are in
+    /// the optimizer's state.
     pub fn state_dict(&self) -> PyValue {
-        dict(&[
-            ("base_lrs", Entry::Floats(&self.base_lrs)),
-            ("last_epoch", Entry::Int(self.last_epoch)),
-            ("_step_count", Entry::Int(self.step_count)),
-            ("_last_lr", Entry::Floats(&self.last_lr)),
-        ])
+        PyValue::dict(self.schedule.settings().into_iter().chain(self.at.entries()))
     }
 
-    /// Continues from what a scheduler of the same schedule remembered, here or in PyTorch.
+    /// Continues from what a scheduler of the same schedule remembered, here or in PyTorch, with its settings.
     ///
     /// # Errors
     /// `Value` when the number of groups differs, `Key` and `Type` for states of something else.
-    pub fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
-        let groups = self.base_lrs.len();
-        let base_lrs = floats(state, "base_lrs", groups)?;
-        let (last_epoch, step_count) = (int(state, "last_epoch")?, int(state, "_step_count")?);
-        self.last_lr = floats(state, "_last_lr", groups)?;
-        (self.base_lrs, self.last_epoch, self.step_count) = (base_lrs, last_epoch, step_count);
+    pub fn load_state_dict(&mut self, state: &PyValue) -> Result<()>
+    where
+        S: Clone,
+    {
+        let (at, mut schedule) = (self.at.read(state)?, self.schedule.clone());
+        for (key, value) in state.entries().unwrap_or_default() {
+            schedule.set(key.as_str().unwrap_or_default(), value)?;
+        }
+        (self.at, self.schedule) = (at, schedule);
         Ok(())
     }
 }
@@ -182,6 +192,13 @@ pub(crate) fn set_momentum(optimizer: &mut dyn ParamGroups, group: usize, moment
         Some((_, beta2)) => optimizer.set_betas(group, (momentum, beta2)),
         None => optimizer.set(group, "momentum", momentum),
     }
+}
+
+/// Sets the momentum of a group to the highest, and notes both ends of its cycle.
+pub(crate) fn note_momenta(optimizer: &mut dyn ParamGroups, group: usize, low: f64, high: f64) -> Result<()> {
+    set_momentum(optimizer, group, high)?;
+    optimizer.set(group, "max_momentum", high)?;
+    optimizer.set(group, "base_momentum", low)
 }
 
 /// Warns, as PyTorch does, when the first step of a schedule comes before that of the optimizer.

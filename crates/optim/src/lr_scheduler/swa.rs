@@ -3,7 +3,9 @@
 use std::f64::consts::PI;
 
 use cresset_core::{Result, ensure};
+use cresset_io::PyValue;
 
+use super::state::{Setting, take};
 use super::{Moment, Schedule, Scheduler, each_group};
 use crate::optimizer::ParamGroups;
 
@@ -37,6 +39,20 @@ impl Schedule for SwaAnnealing {
         let start = if before == 1.0 { end } else { (now.lr - before * end) / (1.0 - before) };
         let part = self.part(epoch);
         end * part + start * (1.0 - part)
+    }
+
+    fn settings(&self) -> Vec<(&'static str, PyValue)> {
+        let strategy = if self.cosine { "cos" } else { "linear" };
+        vec![("_anneal_strategy", strategy.into()), ("anneal_epochs", self.anneal_epochs.save())]
+    }
+
+    fn set(&mut self, key: &str, value: &PyValue) -> Result<()> {
+        match key {
+            "_anneal_strategy" => self.cosine = value.as_str() == Some("cos"),
+            "anneal_epochs" => take(&mut self.anneal_epochs, key, value)?,
+            _ => {}
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,8 @@
 //! Optimizers as a user sees them; PyTorch's numbers are replayed by the parity runner.
 
+mod files;
+mod schedules;
+
 use cresset_core::value::Value;
 use cresset_core::{ErrorKind, Result, Tensor, ops};
 use cresset_optim::lr_scheduler::{ConstantLR, ExponentialLR, SequentialLR, StepLR};
