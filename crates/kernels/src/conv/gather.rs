@@ -96,7 +96,7 @@ impl<T: Real> Gather<'_, T> {
         let panels = self.panels(1);
         let window = Window::new::<T>(&self.phases, self.channels.source, groups, self.batch);
         let bands = window.bands(&self.phases, self.batch);
-        let steps: Vec<Vec<isize>> = self.phases.iter().map(|p| window.steps(p)).collect();
+        let steps: Vec<Vec<usize>> = self.phases.iter().map(|p| window.steps(p)).collect();
         let len = panels.last().map_or(0, |p| p.at + p.width * steps[p.phase].len());
         buffer::with(buffer::SHARED, len, |packed: *mut T| {
             let packed = Shared(packed);
@@ -126,7 +126,7 @@ impl<T: Real> Gather<'_, T> {
         let groups = self.channels.groups;
         let panels = self.panels(num_threads());
         let window = Window::whole(&self.phases, self.channels.source, self.batch);
-        let steps: Vec<Vec<isize>> = self.phases.iter().map(|p| window.steps(p)).collect();
+        let steps: Vec<Vec<usize>> = self.phases.iter().map(|p| window.steps(p)).collect();
         let band = &window.bands(&self.phases, self.batch)[0];
         let len = window.elements();
         buffer::with(buffer::SHARED, len * groups, |image: *mut T| {
@@ -239,7 +239,7 @@ impl<T: Real> Gather<'_, T> {
     unsafe fn panel(
         &self,
         part: &Part<T>,
-        steps: &[isize],
+        steps: &[usize],
         panel: &Panel,
         weights: impl Fn(Range<usize>) -> *const T,
     ) {
@@ -304,7 +304,13 @@ fn chunk(field: &Field) -> usize {
 ///
 /// # Safety
 /// All steps of all places lie in the image; the weights are as many; `out` holds the rows.
-unsafe fn tiles<T: Real>(image: &[T], places: &[usize], steps: &[isize], weights: *const T, out: &Tile<T>) {
+pub(super) unsafe fn tiles<T: Real>(
+    image: &[T],
+    places: &[usize],
+    steps: &[usize],
+    weights: *const T,
+    out: &Tile<T>,
+) {
     let micro: &'static Micro<T> = T::micro(isa());
     let vectors = out.row as usize / micro.lanes;
     let count = places.len().div_ceil(micro.mr);
@@ -321,7 +327,7 @@ unsafe fn tiles<T: Real>(image: &[T], places: &[usize], steps: &[isize], weights
 }
 
 /// Writes `len` rows of sums, `width` apart, as columns: `out[channel * plane + row * spread]`.
-unsafe fn store_run<T: Real>(
+pub(super) unsafe fn store_run<T: Real>(
     (sums, width): (*const T, usize),
     (len, channels): (usize, usize),
     (out, plane, spread): (*mut T, usize, usize),

@@ -7,12 +7,13 @@
 //! The gradient of the input (and a transposed convolution) is the same gathering with the taps reversed; with a stride
 //! it falls apart into one such product for each residue of the position, none of which multiplies by inserted zeros.
 //! Where most taps would meet no output pixel, patches are added up instead ([`scatter`]).
-//! The gradient of the weight sums over pixels. Groups of one channel have loops of their own ([`depthwise`]).
+//! The gradient of the weight sums over pixels, read in the same ways ([`gather_grad`], or else [`weight_grad`]). Groups of one channel have loops of their own ([`depthwise`]).
 
 mod axis;
 mod depthwise;
 mod direct;
 mod gather;
+mod gather_grad;
 mod general;
 mod patches;
 mod scatter;

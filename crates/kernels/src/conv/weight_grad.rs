@@ -2,6 +2,7 @@
 
 use super::Conv;
 use super::axis::{Field, Pieces};
+use super::gather_grad::{self, WeightSums};
 use super::patches::Patches;
 use crate::gemm::{Bias, Gemm, Pack, Real, Rows};
 use std::ops::Range;
@@ -21,6 +22,24 @@ pub(super) fn weight_grad<T: Real>(conv: &Conv, field: &Field, grad: &[T], input
     let parts = conv.batch.div_ceil(per_part).max(1);
     let mut sums = vec![T::ZERO; if parts > 1 { parts * size } else { 0 }];
     let out = if parts > 1 { sums.as_mut_ptr() } else { weight.as_mut_ptr() };
+    if gather_grad::pays::<T>(conv, field) {
+        let sums = WeightSums { conv, field, grad, input, per_part, parts, out };
+        // SAFETY: `Conv` has checked the sizes of the slices; the weight or the partial sums are ours to write.
+        unsafe { sums.run() }
+    } else {
+        products(conv, field, grad, input, per_part, out);
+    }
+    if parts > 1 {
+        weight.copy_from_slice(&sums[..size]);
+        for part in sums[size..].chunks_exact(size) {
+            weight.iter_mut().zip(part).for_each(|(w, x)| *w = *w + *x);
+        }
+    }
+}
+
+/// The sums of all parts with registers full of patches.
+fn products<T: Real>(conv: &Conv, field: &Field, grad: &[T], input: &[T], per_part: usize, out: *mut T) {
+    let (m, n) = (conv.out_group(), conv.in_group() * conv.taps());
     for (first, count, images) in part_groups(conv.batch, per_part) {
         let grads = Pixels {
             groups: conv.groups,
@@ -56,12 +75,6 @@ pub(super) fn weight_grad<T: Real>(conv: &Conv, field: &Field, grad: &[T], input
         };
         // SAFETY: `Conv` has checked the sizes of the slices; the weight or the partial sums are ours to write.
         unsafe { gemm.run() }
-    }
-    if parts > 1 {
-        weight.copy_from_slice(&sums[..size]);
-        for part in sums[size..].chunks_exact(size) {
-            weight.iter_mut().zip(part).for_each(|(w, x)| *w = *w + *x);
-        }
     }
 }
 

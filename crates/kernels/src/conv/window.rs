@@ -11,6 +11,8 @@ use std::ops::Range;
 
 /// Outputs of a band, so that what is read for them stays in cache.
 const PIXELS: usize = 256;
+/// Pixels of a band that are summed over.
+const SUMMED: usize = 512;
 /// Bytes of a band's source, a quarter of a common L2 cache.
 const BYTES: usize = 256 * 1024;
 /// Elements of a cache line: planes are an odd number of them apart, so that they do not meet in the same lines.
@@ -48,6 +50,17 @@ impl Window {
         let step = [0, 1, 2].map(|d| phases.first().map_or(1, |p| p.axes[d].step));
         let cut = (0..2).find(|d| outputs[*d] > 1).unwrap_or(2);
         Window { cut, outputs, images: batch.max(1), least, reach, step, channels }
+    }
+
+    /// A window for bands that follow from the shape alone, not from the number of threads.
+    pub(super) fn steady(phases: &[Field], channels: usize, batch: usize) -> Window {
+        let mut window = Window::whole(phases, channels, batch);
+        let n = window.outputs[window.cut].max(1);
+        let pixels = window.outputs.iter().product::<usize>() / n * phases.len();
+        let units = (SUMMED / pixels.max(1)).clamp(1, n);
+        window.images = if units == n { (SUMMED / (n * pixels).max(1)).clamp(1, batch.max(1)) } else { 1 };
+        window.outputs[window.cut] = n.div_ceil(n.div_ceil(units)).min(window.outputs[window.cut]);
+        window
     }
 
     /// A window for bands that stay in cache, of which each is `tasks` tasks.
@@ -100,7 +113,7 @@ impl Window {
     }
 
     /// For each step of the sum, channel by channel and tap by tap, where it lies from an output's place.
-    pub(super) fn steps(&self, field: &Field) -> Vec<isize> {
+    pub(super) fn steps(&self, field: &Field) -> Vec<usize> {
         let (len, plane) = (self.len(), self.plane());
         let at = |t: usize| {
             let (_, offset) = field.tap(t);
@@ -108,7 +121,7 @@ impl Window {
             (z * len[1] + y) * len[2] + x
         };
         let taps: Vec<usize> = (0..field.taps()).map(at).collect();
-        (0..self.channels).flat_map(|c| taps.iter().map(move |t| (c * plane + t) as isize)).collect()
+        (0..self.channels).flat_map(|c| taps.iter().map(move |t| c * plane + t)).collect()
     }
 
     /// A band's outputs of a phase along each axis.

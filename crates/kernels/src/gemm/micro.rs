@@ -39,7 +39,7 @@ pub(crate) type Kernel<T> = unsafe fn(k: usize, a: *const T, b: *const T, out: &
 pub(crate) type InPlace<T> = unsafe fn(steps: &[isize], a: *const T, b: *const T, out: &Out<T>);
 
 /// A tile whose step of A is, for each row, at an offset from an address of the row's own.
-pub(crate) type Gathered<T> = unsafe fn(rows: &[*const T; 8], steps: &[isize], b: *const T, out: &Out<T>);
+pub(crate) type Gathered<T> = unsafe fn(rows: &[*const T; 8], steps: &[usize], b: *const T, out: &Out<T>);
 
 /// The tiles of one instruction set: `kernels[r - 1][v - 1]` computes `r` rows of `v` vectors.
 pub(crate) struct Micro<T: 'static> {
@@ -208,7 +208,7 @@ macro_rules! micro {
             $(#[target_feature(enable = $features)])?
             unsafe fn run_gathered<const R: usize, const V: usize>(
                 rows: &[*const $e; 8],
-                steps: &[isize],
+                steps: &[usize],
                 b: *const $e,
                 out: &Out<$e>,
             ) {
@@ -217,7 +217,7 @@ macro_rules! micro {
                 unsafe {
                     let a = |step: usize| {
                         let offset = *steps.get_unchecked(step);
-                        rows.map(|row| *row.offset(offset))
+                        rows.map(|row| *row.add(offset))
                     };
                     tile::<$simd, R, V>(steps.len(), a, |step| b.wrapping_add(step * V * LANES), out)
                 }
