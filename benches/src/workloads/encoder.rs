@@ -32,5 +32,5 @@ fn encoder(layers: usize, width: i64) -> Result<TransformerEncoder> {
     let layer = TransformerEncoderLayer::with(width, 12, |o| {
         o.dim_feedforward(4 * width).dropout(0.0).activation(Activation::gelu()).batch_first(true)
     })?;
-    TransformerEncoder::new(&layer, layers, None)
+    TransformerEncoder::new(&layer, layers)
 }

@@ -63,10 +63,10 @@ fn dcgan() -> Workload {
         ];
         let discriminator = sequential![
             Conv2d::with(1, 64, 4, |o| o.stride(2).padding(1))?,
-            LeakyReLU::new().negative_slope(0.2),
+            LeakyReLU::with(|o| o.negative_slope(0.2)),
             Conv2d::with(64, 128, 4, |o| o.stride(2).padding(1).bias(false))?,
             BatchNorm2d::new(128)?,
-            LeakyReLU::new().negative_slope(0.2),
+            LeakyReLU::with(|o| o.negative_slope(0.2)),
             Flatten::new(),
             Linear::new(128 * 49, 1)?,
             Sigmoid::new(),
@@ -116,7 +116,7 @@ pub fn train<M: Module + 'static>(
         optimizer.zero_grad();
         let loss = loss_of(&model)?;
         loss.backward()?;
-        clip_grad_norm_(&model.parameters(), 1.0, 2.0, false)?;
+        clip_grad_norm_(&model.parameters(), 1.0)?;
         optimizer.step()?;
         Ok(loss)
     })

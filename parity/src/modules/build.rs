@@ -82,13 +82,13 @@ layers! {
     "GroupNorm" ("num_groups", "num_channels", "eps", "affine", "bias") |a| nn::GroupNorm::with(a.int("num_groups", 0), a.int("num_channels", 0), |o| {
         o.eps(a.float("eps", 1e-5)).affine(a.flag("affine", true)).bias(a.flag("bias", true))
     })?;
-    "Dropout" ("p", "inplace") |a| { let d = nn::Dropout::new(a.float("p", 0.5))?; if a.flag("inplace", false) { d.inplace() } else { d } };
-    "Dropout1d" ("p") |a| nn::Dropout1d::new(a.float("p", 0.5))?;
-    "Dropout2d" ("p") |a| nn::Dropout2d::new(a.float("p", 0.5))?;
-    "Dropout3d" ("p") |a| nn::Dropout3d::new(a.float("p", 0.5))?;
-    "AlphaDropout" ("p") |a| nn::AlphaDropout::new(a.float("p", 0.5))?;
-    "FeatureAlphaDropout" ("p") |a| nn::FeatureAlphaDropout::new(a.float("p", 0.5))?;
-    "Flatten" ("start_dim", "end_dim") |a| nn::Flatten::of(a.int("start_dim", 1), a.int("end_dim", -1));
+    "Dropout" ("p", "inplace") |a| nn::Dropout::with(a.float("p", 0.5), |o| o.inplace(a.flag("inplace", false)))?;
+    "Dropout1d" ("p", "inplace") |a| nn::Dropout1d::with(a.float("p", 0.5), |o| o.inplace(a.flag("inplace", false)))?;
+    "Dropout2d" ("p", "inplace") |a| nn::Dropout2d::with(a.float("p", 0.5), |o| o.inplace(a.flag("inplace", false)))?;
+    "Dropout3d" ("p", "inplace") |a| nn::Dropout3d::with(a.float("p", 0.5), |o| o.inplace(a.flag("inplace", false)))?;
+    "AlphaDropout" ("p", "inplace") |a| nn::AlphaDropout::with(a.float("p", 0.5), |o| o.inplace(a.flag("inplace", false)))?;
+    "FeatureAlphaDropout" ("p", "inplace") |a| nn::FeatureAlphaDropout::with(a.float("p", 0.5), |o| o.inplace(a.flag("inplace", false)))?;
+    "Flatten" ("start_dim", "end_dim") |a| nn::Flatten::with(|o| o.start_dim(a.int("start_dim", 1)).end_dim(a.int("end_dim", -1)));
     "Unflatten" ("dim", "unflattened_size") |a| nn::Unflatten::new(a.int("dim", 0), a.ints("unflattened_size", 0));
     "Embedding" ("num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq") |a| nn::Embedding::with(a.int("num_embeddings", 0), a.int("embedding_dim", 0), |o| {
         let o = o.padding_idx(a.opt_int("padding_idx")).max_norm(a.opt_float("max_norm", None));
@@ -98,29 +98,31 @@ layers! {
     "LogSoftmax" ("dim") |a| nn::LogSoftmax::new(softmax_dim(&a));
     "Softmin" ("dim") |a| nn::Softmin::new(a.int("dim", 0));
     "Softmax2d" () |_a| nn::Softmax2d;
-    "ReLU" ("inplace") |a| if a.flag("inplace", false) { nn::ReLU::inplace() } else { nn::ReLU::new() };
-    "ReLU6" () |_a| nn::ReLU6;
+    "ReLU" ("inplace") |a| nn::ReLU::with(|o| o.inplace(a.flag("inplace", false)));
+    "ReLU6" ("inplace") |a| nn::ReLU6::with(|o| o.inplace(a.flag("inplace", false)));
     "Sigmoid" () |_a| nn::Sigmoid;
     "Tanh" () |_a| nn::Tanh;
-    "SiLU" () |_a| nn::SiLU;
-    "Mish" () |_a| nn::Mish;
-    "SELU" () |_a| nn::SELU;
+    "SiLU" ("inplace") |a| nn::SiLU::with(|o| o.inplace(a.flag("inplace", false)));
+    "Mish" ("inplace") |a| nn::Mish::with(|o| o.inplace(a.flag("inplace", false)));
+    "SELU" ("inplace") |a| nn::SELU::with(|o| o.inplace(a.flag("inplace", false)));
     "LogSigmoid" () |_a| nn::LogSigmoid;
-    "Hardsigmoid" () |_a| nn::Hardsigmoid;
-    "Hardswish" () |_a| nn::Hardswish;
+    "Hardsigmoid" ("inplace") |a| nn::Hardsigmoid::with(|o| o.inplace(a.flag("inplace", false)));
+    "Hardswish" ("inplace") |a| nn::Hardswish::with(|o| o.inplace(a.flag("inplace", false)));
     "Softsign" () |_a| nn::Softsign;
     "Tanhshrink" () |_a| nn::Tanhshrink;
-    "ELU" ("alpha") |a| nn::ELU::new().alpha(a.number("alpha", 1.0));
-    "CELU" ("alpha") |a| nn::CELU::new().alpha(a.number("alpha", 1.0));
-    "LeakyReLU" ("negative_slope") |a| nn::LeakyReLU::new().negative_slope(a.number("negative_slope", 0.01));
-    "Softplus" ("beta", "threshold") |a| nn::Softplus::new().beta(a.number("beta", 1.0)).threshold(a.number("threshold", 20.0));
-    "Hardshrink" ("lambd") |a| nn::Hardshrink::new().lambd(a.number("lambd", 0.5));
-    "Softshrink" ("lambd") |a| nn::Softshrink::new().lambd(a.number("lambd", 0.5));
-    "Hardtanh" ("min_val", "max_val") |a| nn::Hardtanh::new().min_val(a.number("min_val", -1.0)).max_val(a.number("max_val", 1.0));
-    "Threshold" ("threshold", "value") |a| nn::Threshold::new().threshold(a.number("threshold", 0.0)).value(a.number("value", 0.0));
-    "GLU" ("dim") |a| nn::GLU::new().dim(a.int("dim", -1));
-    "GELU" ("approximate") |a| if a.second("approximate", ["none", "tanh"], |_| Error::runtime("approximate argument must be either none or tanh.")) { nn::GELU::tanh() } else { nn::GELU::new() };
-    "PReLU" ("num_parameters", "init") |a| nn::PReLU::with(a.int("num_parameters", 1), a.float("init", 0.25))?;
+    "ELU" ("alpha", "inplace") |a| nn::ELU::with(|o| o.alpha(a.number("alpha", 1.0)).inplace(a.flag("inplace", false)));
+    "CELU" ("alpha", "inplace") |a| nn::CELU::with(|o| o.alpha(a.number("alpha", 1.0)).inplace(a.flag("inplace", false)));
+    "LeakyReLU" ("negative_slope", "inplace") |a| nn::LeakyReLU::with(|o| o.negative_slope(a.number("negative_slope", 0.01)).inplace(a.flag("inplace", false)));
+    "Softplus" ("beta", "threshold") |a| nn::Softplus::with(|o| o.beta(a.number("beta", 1.0)).threshold(a.number("threshold", 20.0)));
+    "Hardshrink" ("lambd") |a| nn::Hardshrink::with(|o| o.lambd(a.number("lambd", 0.5)));
+    "Softshrink" ("lambd") |a| nn::Softshrink::with(|o| o.lambd(a.number("lambd", 0.5)));
+    "Hardtanh" ("min_val", "max_val", "inplace") |a| nn::Hardtanh::with(|o| {
+        o.min_val(a.number("min_val", -1.0)).max_val(a.number("max_val", 1.0)).inplace(a.flag("inplace", false))
+    });
+    "Threshold" ("threshold", "value", "inplace") |a| nn::Threshold::with(a.number("threshold", 0.0), a.number("value", 0.0), |o| o.inplace(a.flag("inplace", false)));
+    "GLU" ("dim") |a| nn::GLU::with(|o| o.dim(a.int("dim", -1)));
+    "GELU" ("approximate") |a| nn::GELU::with(|o| o.approximate(a.word("approximate", "none")));
+    "PReLU" ("num_parameters", "init") |a| nn::PReLU::with(|o| o.num_parameters(a.int("num_parameters", 1)).init(a.float("init", 0.25)))?;
     "ZeroPad1d" ("padding") |a| nn::ZeroPad1d::new(a.ints("padding", 0))?;
     "ZeroPad2d" ("padding") |a| nn::ZeroPad2d::new(a.ints("padding", 0))?;
     "ZeroPad3d" ("padding") |a| nn::ZeroPad3d::new(a.ints("padding", 0))?;
@@ -135,25 +137,25 @@ layers! {
     "CircularPad3d" ("padding") |a| nn::CircularPad3d::new(a.ints("padding", 0))?;
     "ConstantPad1d" ("padding", "value") |a| nn::ConstantPad1d::new(a.ints("padding", 0), a.number("value", 0.0))?;
     "ConstantPad2d" ("padding", "value") |a| nn::ConstantPad2d::new(a.ints("padding", 0), a.number("value", 0.0))?;
-    "LazyLinear" ("out_features", "bias") |a| nn::LazyLinear::new(a.int("out_features", 0), |o| o.bias(a.flag("bias", true)))?;
+    "LazyLinear" ("out_features", "bias") |a| nn::LazyLinear::with(a.int("out_features", 0), |o| o.bias(a.flag("bias", true)))?;
     "LazyConv1d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<1>(&a)?;
     "LazyConvTranspose1d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<1>(&a)?;
-    "LazyBatchNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm1d::new(|o| batch_norm_options(&a, o))?;
-    "LazyInstanceNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm1d::new(|o| instance_norm_options(&a, true, o))?;
+    "LazyBatchNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm1d::with(|o| batch_norm_options(&a, o))?;
+    "LazyInstanceNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm1d::with(|o| instance_norm_options(&a, true, o))?;
     "LPPool1d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool1d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
     });
     "LazyConv2d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<2>(&a)?;
     "LazyConvTranspose2d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<2>(&a)?;
-    "LazyBatchNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm2d::new(|o| batch_norm_options(&a, o))?;
-    "LazyInstanceNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm2d::new(|o| instance_norm_options(&a, true, o))?;
+    "LazyBatchNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm2d::with(|o| batch_norm_options(&a, o))?;
+    "LazyInstanceNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm2d::with(|o| instance_norm_options(&a, true, o))?;
     "LPPool2d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool2d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
     });
     "LazyConv3d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<3>(&a)?;
     "LazyConvTranspose3d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<3>(&a)?;
-    "LazyBatchNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm3d::new(|o| batch_norm_options(&a, o))?;
-    "LazyInstanceNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm3d::new(|o| instance_norm_options(&a, true, o))?;
+    "LazyBatchNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm3d::with(|o| batch_norm_options(&a, o))?;
+    "LazyInstanceNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm3d::with(|o| instance_norm_options(&a, true, o))?;
     "LPPool3d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool3d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
     });
@@ -162,7 +164,9 @@ layers! {
     "PixelShuffle" ("upscale_factor") |a| nn::PixelShuffle::new(a.int("upscale_factor", 1));
     "PixelUnshuffle" ("downscale_factor") |a| nn::PixelUnshuffle::new(a.int("downscale_factor", 1));
     "ChannelShuffle" ("groups") |a| nn::ChannelShuffle::new(a.int("groups", 1));
-    "RReLU" ("lower", "upper") |a| nn::RReLU::with(a.float("lower", 0.125), a.float("upper", 1.0 / 3.0));
+    "RReLU" ("lower", "upper", "inplace") |a| nn::RReLU::with(|o| {
+        o.lower(a.float("lower", 0.125)).upper(a.float("upper", 1.0 / 3.0)).inplace(a.flag("inplace", false))
+    });
     "LocalResponseNorm" ("size", "alpha", "beta", "k") |a| nn::LocalResponseNorm::with(a.int("size", 1), |o| {
         o.alpha(a.float("alpha", 1e-4)).beta(a.float("beta", 0.75)).k(a.float("k", 1.0))
     });
@@ -170,9 +174,9 @@ layers! {
         o.alpha(a.float("alpha", 1e-4)).beta(a.float("beta", 0.75)).k(a.number("k", 1))
     });
     "SyncBatchNorm" ("num_features", "eps", "momentum", "affine", "track_running_stats", "process_group", "bias") |a| nn::SyncBatchNorm::with(a.int("num_features", 0), |o| batch_norm_options(&a, o))?;
-    "Upsample" ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor") |a| nn::Upsample::new(|o| upsample(&a, o));
-    "UpsamplingNearest2d" ("size", "scale_factor") |a| nn::UpsamplingNearest2d::new(|o| upsample(&a, o));
-    "UpsamplingBilinear2d" ("size", "scale_factor") |a| nn::UpsamplingBilinear2d::new(|o| upsample(&a, o));
+    "Upsample" ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor") |a| nn::Upsample::with(|o| upsample(&a, o));
+    "UpsamplingNearest2d" ("size", "scale_factor") |a| nn::UpsamplingNearest2d::with(|o| upsample(&a, o));
+    "UpsamplingBilinear2d" ("size", "scale_factor") |a| nn::UpsamplingBilinear2d::with(|o| upsample(&a, o));
     "ConstantPad3d" ("padding", "value") |a| nn::ConstantPad3d::new(a.ints("padding", 0), a.number("value", 0.0))?;
 }
 
@@ -200,13 +204,13 @@ fn conv_options(a: &Arguments<'_>, o: nn::ConvOptions) -> nn::ConvOptions {
 
 fn lazy_conv<const D: usize>(a: &Arguments<'_>) -> Computed<nn::Lazy<nn::Conv<D>>> {
     let kernel = a.ints("kernel_size", 0);
-    nn::Lazy::<nn::Conv<D>>::new(a.int("out_channels", 0), kernel, |o| conv_options(a, o))
+    nn::Lazy::<nn::Conv<D>>::with(a.int("out_channels", 0), kernel, |o| conv_options(a, o))
 }
 
 fn lazy_transposed<const D: usize>(a: &Arguments<'_>) -> Computed<nn::Lazy<nn::ConvTranspose<D>>> {
     let kernel = a.ints("kernel_size", 0);
     let options = |o| transposed_options(a, o);
-    nn::Lazy::<nn::ConvTranspose<D>>::new(a.int("out_channels", 0), kernel, options)
+    nn::Lazy::<nn::ConvTranspose<D>>::with(a.int("out_channels", 0), kernel, options)
 }
 
 fn transposed_options(a: &Arguments<'_>, o: nn::ConvTransposeOptions) -> nn::ConvTransposeOptions {
@@ -228,7 +232,7 @@ fn upsample(a: &Arguments<'_>, o: nn::UpsampleOptions) -> nn::UpsampleOptions {
 fn fractional<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Failure> {
     // Recorded wider than the module has them.
     let samples = a.tensor("_random_samples")?.map(|t| t.to_dtype(DType::F32)).transpose()?;
-    let layer = nn::FractionalMaxPool::<D>::new(a.ints("kernel_size", 0), |o| {
+    let layer = nn::FractionalMaxPool::<D>::with(a.ints("kernel_size", 0), |o| {
         let o = o.output_size(a.opt_ints("output_size").as_deref());
         o.output_ratio(a.opt_floats("output_ratio")).random_samples(samples)
     })?;
@@ -346,10 +350,10 @@ fn construct(description: &Description, pack: &Pack) -> Result<Subject, Failure>
         return Ok(unary(Arc::new(layers), false));
     }
     match layer(description, pack)? {
-        Some(layer) => Ok(unary(
-            layer,
-            description.arguments(&["p", "inplace"], pack).is_ok_and(|a| a.flag("inplace", false)),
-        )),
+        Some(layer) => {
+            let inplace = layer.extra_repr().ends_with("inplace=True");
+            Ok(unary(layer, inplace))
+        }
         None => binary(description, pack),
     }
 }
@@ -425,7 +429,7 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
         "ConvTranspose3d" => transposed::<3>(&args(&TRANSPOSED)?)?,
         "CosineSimilarity" => {
             let a = args(&["dim", "eps"])?;
-            loss!(nn::CosineSimilarity::with(a.int("dim", 1), a.float("eps", 1e-8)))
+            loss!(nn::CosineSimilarity::with(|o| o.dim(a.int("dim", 1)).eps(a.float("eps", 1e-8))))
         }
         "MaxUnpool1d" => unpool::<1>(&args(&UNPOOL)?)?,
         "MaxUnpool2d" => unpool::<2>(&args(&UNPOOL)?)?,
@@ -437,12 +441,21 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
             let (n1, n2, n) = (a.int("in1_features", 0), a.int("in2_features", 0), a.int("out_features", 0));
             loss!(nn::Bilinear::with(n1, n2, n, |o| o.bias(a.flag("bias", true)))?)
         }
-        "MSELoss" => loss!(nn::MSELoss::new().reduction(args(&["reduction"])?.reduction())),
-        "L1Loss" => loss!(nn::L1Loss::new().reduction(args(&["reduction"])?.reduction())),
-        "SoftMarginLoss" => loss!(nn::SoftMarginLoss::new().reduction(args(&["reduction"])?.reduction())),
+        "MSELoss" => {
+            let a = args(&["reduction"])?;
+            loss!(nn::MSELoss::with(|o| o.reduction(a.reduction())))
+        }
+        "L1Loss" => {
+            let a = args(&["reduction"])?;
+            loss!(nn::L1Loss::with(|o| o.reduction(a.reduction())))
+        }
+        "SoftMarginLoss" => {
+            let a = args(&["reduction"])?;
+            loss!(nn::SoftMarginLoss::with(|o| o.reduction(a.reduction())))
+        }
         "SmoothL1Loss" => {
             let a = args(&["reduction", "beta"])?;
-            loss!(nn::SmoothL1Loss::new().reduction(a.reduction()).beta(a.float("beta", 1.0)))
+            loss!(nn::SmoothL1Loss::with(|o| o.reduction(a.reduction()).beta(a.float("beta", 1.0))))
         }
         "HuberLoss" => {
             let a = args(&["reduction", "delta"])?;
@@ -450,14 +463,14 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
                 let got = v.python_type();
                 a.refuse(Error::type_error(format!("delta must be a float or int, got: <class '{got}'>")));
             }
-            loss!(nn::HuberLoss::new().reduction(a.reduction()).delta(a.float("delta", 1.0)))
+            loss!(nn::HuberLoss::with(|o| o.reduction(a.reduction()).delta(a.float("delta", 1.0))))
         }
         "KLDivLoss" => {
             let a = args(&["reduction", "log_target"])?;
             let batchmean = a.word("reduction", "") == "batchmean";
             let reduction = if batchmean { nn::Reduction::Mean } else { a.reduction() };
-            let loss = nn::KLDivLoss::new().reduction(reduction).batchmean(batchmean);
-            loss!(loss.log_target(a.flag("log_target", false)))
+            let log_target = a.flag("log_target", false);
+            loss!(nn::KLDivLoss::with(|o| o.reduction(reduction).batchmean(batchmean).log_target(log_target)))
         }
         "CrossEntropyLoss" => {
             let a = args(&["weight", "ignore_index", "reduction", "label_smoothing"])?;
@@ -490,7 +503,8 @@ fn binary(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
         }
         "MarginRankingLoss" => {
             let a = args(&["margin", "reduction"])?;
-            let loss = nn::MarginRankingLoss::new(a.float("margin", 0.0), a.reduction());
+            let loss =
+                nn::MarginRankingLoss::with(|o| o.margin(a.float("margin", 0.0)).reduction(a.reduction()));
             multiple(loss, |m, x| Ok(vec![m.forward(&x[0], &x[1], &x[2])?]))
         }
         other => return Err(format!("no module {other} here").into()),

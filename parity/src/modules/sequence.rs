@@ -134,6 +134,8 @@ fn embedding_bag(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
         "norm_type",
         "scale_grad_by_freq",
         "mode",
+        "sparse",
+        "_weight",
         "include_last_offset",
         "padding_idx",
     ];
@@ -141,7 +143,8 @@ fn embedding_bag(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     let layer = nn::EmbeddingBag::with(a.int("num_embeddings", 0), a.int("embedding_dim", 0), |o| {
         let o = o.max_norm(a.opt_float("max_norm", None)).norm_type(a.float("norm_type", 2.0));
         let o = o.scale_grad_by_freq(a.flag("scale_grad_by_freq", false)).mode(a.bag_mode());
-        o.include_last_offset(a.flag("include_last_offset", false)).padding_idx(a.opt_int("padding_idx"))
+        let o = o.sparse(a.flag("sparse", false)).padding_idx(a.opt_int("padding_idx"));
+        o.include_last_offset(a.flag("include_last_offset", false))
     });
     Ok(Subject::named(layer?, |m, x| {
         let (args, weights) = (x.positional(), x.keyword("per_sample_weights"));
@@ -247,7 +250,7 @@ fn encoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     }
     let (layer, number, norm) = stack(d, pack)?;
     let layer = encoder_layer(&layer, pack)?;
-    let stack = nn::TransformerEncoder::new(&layer, number, norm)?;
+    let stack = nn::TransformerEncoder::with(&layer, number, |o| o.norm(norm))?;
     Ok(Subject::named(stack, |m, x| Ok(vec![m.forward(&x.positional()[0], |o| masks(x, o))?])))
 }
 
@@ -265,7 +268,7 @@ fn decoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     }
     let (layer, number, norm) = stack(d, pack)?;
     let layer = decoder_layer(&layer, pack)?;
-    let stack = nn::TransformerDecoder::new(&layer, number, norm)?;
+    let stack = nn::TransformerDecoder::with(&layer, number, |o| o.norm(norm))?;
     Ok(Subject::named(stack, |m, x| {
         let args = x.positional();
         Ok(vec![m.forward(&args[0], &args[1], |o| masks(x, o))?])
@@ -344,7 +347,8 @@ fn loss(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
             multiple(loss, |m, x| one(m.forward(&x[0], &x[1])))
         }
         "MultiLabelMarginLoss" => {
-            let loss = nn::MultiLabelMarginLoss::new(args(&["reduction"])?.reduction());
+            let a = args(&["reduction"])?;
+            let loss = nn::MultiLabelMarginLoss::with(|o| o.reduction(a.reduction()));
             multiple(loss, |m, x| one(m.forward(&x[0], &x[1])))
         }
         "MultiLabelSoftMarginLoss" => {

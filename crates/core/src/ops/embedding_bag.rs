@@ -7,7 +7,7 @@ use cresset_macros::op;
 
 use super::index::{is_index, long};
 use super::margin_loss::underivable;
-use super::{embedding_dense_backward, index_select, sum_dim};
+use super::{embedding_backward, index_select, sum_dim};
 use crate::autograd::Meta;
 use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
 use crate::op::{OpDef, Out};
@@ -365,10 +365,10 @@ mod _embedding_bag_backward {
         per_sample_weights: Option<&Tensor>,
         padding_idx: i64,
     ) -> Result<Tensor> {
-        ensure!(!sparse, NotImplemented, "embedding_bag: sparse gradients are not supported");
         ensure!(grad.dim() == 2, "expected a gradient of 2 dimensions, got {:?}", grad.sizes().as_slice());
         let per_bag = || bag_size.to_dtype(grad.dtype())?.unsqueeze(1);
         if mode == MAX {
+            ensure!(!sparse, "embedding_bag: max mode does not support sparse weights");
             let zeros = crate::copy::zeros(&[num_weights, grad.sizes()[1]], grad.dtype(), grad.device())?;
             return zeros.scatter_add(0, &long(maximum_indices)?, &grad.mul(&per_bag()?.sign()?)?);
         }
@@ -378,7 +378,7 @@ mod _embedding_bag_backward {
         if let Some(w) = per_sample_weights {
             rows = rows.mul(&w.unsqueeze(1)?)?;
         }
-        embedding_dense_backward::call(&rows, indices, num_weights, padding_idx, scale_grad_by_freq)
+        embedding_backward::call(&rows, indices, num_weights, padding_idx, scale_grad_by_freq, sparse)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Normalisations with the checks that PyTorch makes before their operators run.
 
-use cresset_core::{Result, Tensor, bail, ensure, ops};
+use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure, ops};
 
 use crate::module::float;
 use crate::options::options;
@@ -53,6 +53,48 @@ options! {
     }
 }
 
+options! {
+    /// Optional settings of [`normalize`].
+    NormalizeSettings {
+        /// The order of the norm (default: 2).
+        p: Scalar = Scalar::Float(2.0),
+        /// The dimension, or dimensions, of the vectors (default: 1).
+        dim: IntList = 1.into(),
+        /// Least norm that is divided by (default: 1e-12).
+        eps: f64 = 1e-12,
+    }
+}
+
+/// Vectors along dimension 1, divided by their norm.
+///
+/// ```
+/// # use cresset_core::{tensor, Result};
+/// # fn main() -> Result<()> {
+/// let unit = cresset_nn::functional::normalize(&tensor![[3.0, 4.0]])?;
+/// assert_eq!(unit.to_vec::<f32>()?, [0.6, 0.8]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// `Index` without a dimension 1, `Runtime` for dtypes without a norm.
+pub fn normalize(input: &Tensor) -> Result<Tensor> {
+    normalize_with(input, |o| o)
+}
+
+/// [`normalize`] with optional settings.
+///
+/// # Errors
+/// `Index` without such a dimension, `Runtime` for dtypes without a norm.
+pub fn normalize_with(
+    input: &Tensor,
+    options: impl FnOnce(NormalizeSettings) -> NormalizeSettings,
+) -> Result<Tensor> {
+    let o = options(NormalizeSettings::default());
+    let norm = ops::linalg_vector_norm_with(input, |n| n.ord(o.p).dim(&o.dim[..]).keepdim(true))?;
+    input.div(&norm.clamp_min(o.eps)?.expand(&input.sizes()[..])?)
+}
+
 /// Means of 0 and variances of 1 per channel, over the batch or by running statistics.
 ///
 /// # Shapes
@@ -60,6 +102,18 @@ options! {
 /// # Errors
 /// `Value` for one value per channel or an `eps` that is not positive while training, `Runtime` when shapes do not fit.
 pub fn batch_norm(
+    input: &Tensor,
+    running_mean: Option<&Tensor>,
+    running_var: Option<&Tensor>,
+) -> Result<Tensor> {
+    batch_norm_with(input, running_mean, running_var, |o| o)
+}
+
+/// [`batch_norm`] with optional settings; in training the running statistics are updated in place.
+///
+/// # Errors
+/// As [`batch_norm`].
+pub fn batch_norm_with(
     input: &Tensor,
     running_mean: Option<&Tensor>,
     running_var: Option<&Tensor>,
@@ -77,7 +131,15 @@ pub fn batch_norm(
 /// `input [N, C, *]`; statistics, weight and bias `[C]`.
 /// # Errors
 /// `Value` for one element per channel, `Runtime` when shapes do not fit.
-pub fn instance_norm(
+pub fn instance_norm(input: &Tensor) -> Result<Tensor> {
+    instance_norm_with(input, |o| o)
+}
+
+/// [`instance_norm`] with optional settings.
+///
+/// # Errors
+/// As [`instance_norm`].
+pub fn instance_norm_with(
     input: &Tensor,
     options: impl FnOnce(InstanceNormSettings) -> InstanceNormSettings,
 ) -> Result<Tensor> {

@@ -1,8 +1,10 @@
 //! Sliding windows that PyTorch composes in Python: `fold`, `unfold`, `lp_pool*`, `max_unpool*`, `fractional_max_pool*`,
 //! `local_response_norm`.
 
+use cresset_core::value::OptIntList;
 use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure, ops};
 
+use crate::layers::{FractionalMaxPoolOptions, LPPoolOptions, LocalResponseNormOptions};
 use crate::options::options;
 
 options! {
@@ -105,8 +107,8 @@ pub(crate) fn lp_pool(
 }
 
 macro_rules! lp_pools {
-    ($($name:ident $dims:literal $what:literal;)*) => { $(
-        #[doc = concat!("The `norm_type`-norm of windows over the last ", $what, "; the step is the window's size unless given.")]
+    ($($name:ident, $with:ident $dims:literal $what:literal;)*) => { $(
+        #[doc = concat!("The `norm_type`-norm of windows, side by side, over the last ", $what, ".")]
         ///
         /// # Errors
         /// `Value` when `norm_type` is 0, `Runtime` when the sizes do not fit.
@@ -114,18 +116,30 @@ macro_rules! lp_pools {
             input: &Tensor,
             norm_type: impl Into<Scalar>,
             kernel_size: impl Into<IntList>,
-            stride: Option<&[i64]>,
-            ceil_mode: bool,
         ) -> Result<Tensor> {
-            lp_pool(input, $dims, norm_type.into(), &kernel_size.into(), stride, ceil_mode)
+            $with(input, norm_type, kernel_size, |o| o)
+        }
+
+        #[doc = concat!("[`", stringify!($name), "`] with optional settings.")]
+        ///
+        /// # Errors
+        /// As there.
+        pub fn $with(
+            input: &Tensor,
+            norm_type: impl Into<Scalar>,
+            kernel_size: impl Into<IntList>,
+            options: impl FnOnce(LPPoolOptions) -> LPPoolOptions,
+        ) -> Result<Tensor> {
+            let o = options(LPPoolOptions::default());
+            lp_pool(input, $dims, norm_type.into(), &kernel_size.into(), o.stride.as_deref(), o.ceil_mode)
         }
     )* };
 }
 
 lp_pools! {
-    lp_pool1d 1 "dimension";
-    lp_pool2d 2 "two dimensions";
-    lp_pool3d 3 "three dimensions";
+    lp_pool1d, lp_pool1d_with 1 "dimension";
+    lp_pool2d, lp_pool2d_with 2 "two dimensions";
+    lp_pool3d, lp_pool3d_with 3 "three dimensions";
 }
 
 /// The sizes that max pooling with these windows may have had; `output_size` chooses among them.
@@ -185,31 +199,85 @@ pub(crate) fn max_unpool(
     }
 }
 
+options! {
+    /// Optional settings of [`max_unpool2d`] and its siblings.
+    UnpoolSettings {
+        /// Step of the window (default: its size).
+        stride: OptIntList = None.into(),
+        /// The padding that the pool had (default: 0).
+        padding: IntList = 0.into(),
+        /// The size that the pool's input had, where several are possible (default: the one without a remainder).
+        output_size: OptIntList = None.into(),
+    }
+}
+
 macro_rules! max_unpools {
-    ($($name:ident $dims:literal;)*) => { $(
+    ($($name:ident, $with:ident $dims:literal;)*) => { $(
         #[doc = concat!("The opposite of `max_pool", $dims, "d` with indices: zeros but for the elements that it chose.")]
         ///
         /// # Errors
-        /// `Value` when `output_size` is none that pooling may have had, `Runtime` when shapes do not fit or an index
-        /// lies outside.
-        pub fn $name(
+        /// `Runtime` when shapes do not fit or an index lies outside.
+        pub fn $name(input: &Tensor, indices: &Tensor, kernel_size: impl Into<IntList>) -> Result<Tensor> {
+            $with(input, indices, kernel_size, |o| o)
+        }
+
+        #[doc = concat!("[`", stringify!($name), "`] with optional settings.")]
+        ///
+        /// # Errors
+        /// As there, and `Value` when `output_size` is none that the pool's input may have had.
+        pub fn $with(
             input: &Tensor,
             indices: &Tensor,
             kernel_size: impl Into<IntList>,
-            stride: Option<&[i64]>,
-            padding: impl Into<IntList>,
-            output_size: Option<&[i64]>,
+            options: impl FnOnce(UnpoolSettings) -> UnpoolSettings,
         ) -> Result<Tensor> {
-            let (kernel, padding) = (kernel_size.into(), padding.into());
-            max_unpool($dims, input, indices, [&kernel, stride.unwrap_or(&kernel), &padding], output_size)
+            let (o, kernel) = (options(UnpoolSettings::default()), kernel_size.into());
+            let stride = o.stride.as_deref().unwrap_or(&kernel);
+            max_unpool($dims, input, indices, [&kernel, stride, &o.padding], o.output_size.as_deref())
         }
     )* };
 }
 
 max_unpools! {
-    max_unpool1d 1;
-    max_unpool2d 2;
-    max_unpool3d 3;
+    max_unpool1d, max_unpool1d_with 1;
+    max_unpool2d, max_unpool2d_with 2;
+    max_unpool3d, max_unpool3d_with 3;
+}
+
+macro_rules! fractional_max_pools {
+    ($($name:ident, $with_indices:ident $dims:literal $what:literal;)*) => { $(
+        #[doc = concat!("The largest element of windows at random places over the last ", $what, " dimensions; exactly one of")]
+        /// `output_size` and `output_ratio` is needed.
+        ///
+        /// # Errors
+        /// `Value` with neither size nor ratio, `Runtime` when the sizes do not fit.
+        pub fn $name(
+            input: &Tensor,
+            kernel_size: impl Into<IntList>,
+            options: impl FnOnce(FractionalMaxPoolOptions) -> FractionalMaxPoolOptions,
+        ) -> Result<Tensor> {
+            Ok($with_indices(input, kernel_size, options)?.0)
+        }
+
+        #[doc = concat!("[`", stringify!($name), "`], and the indices of the elements in each plane.")]
+        ///
+        /// # Errors
+        /// As there.
+        pub fn $with_indices(
+            input: &Tensor,
+            kernel_size: impl Into<IntList>,
+            options: impl FnOnce(FractionalMaxPoolOptions) -> FractionalMaxPoolOptions,
+        ) -> Result<(Tensor, Tensor)> {
+            let o = options(FractionalMaxPoolOptions::default());
+            let (size, ratio) = (o.output_size.as_deref(), o.output_ratio.0.as_deref());
+            fractional_max_pool($dims, input, &kernel_size.into(), size, ratio, o.random_samples.as_ref())
+        }
+    )* };
+}
+
+fractional_max_pools! {
+    fractional_max_pool2d, fractional_max_pool2d_with_indices 2 "two";
+    fractional_max_pool3d, fractional_max_pool3d_with_indices 3 "three";
 }
 
 /// Max pooling over `dims` dimensions with windows at random places, and the indices of the elements.
@@ -263,7 +331,20 @@ pub(crate) fn fractional_max_pool(
 ///
 /// # Errors
 /// `Value` for fewer than three dimensions.
-pub fn local_response_norm(input: &Tensor, size: i64, alpha: f64, beta: f64, k: f64) -> Result<Tensor> {
+pub fn local_response_norm(input: &Tensor, size: i64) -> Result<Tensor> {
+    local_response_norm_with(input, size, |o| o)
+}
+
+/// [`local_response_norm`] with optional settings.
+///
+/// # Errors
+/// As [`local_response_norm`].
+pub fn local_response_norm_with(
+    input: &Tensor,
+    size: i64,
+    options: impl FnOnce(LocalResponseNormOptions) -> LocalResponseNormOptions,
+) -> Result<Tensor> {
+    let LocalResponseNormOptions { alpha, beta, k } = options(LocalResponseNormOptions::default());
     let shape = input.sizes();
     ensure!(
         shape.len() >= 3,

@@ -5,8 +5,10 @@
 use cresset_core::{DType, Result, Scalar, Tensor};
 
 use super::parameter;
+use crate::functional::{softsign, tanhshrink};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, number};
+use crate::options::options;
 
 /// Layers without settings.
 macro_rules! plain {
@@ -31,64 +33,27 @@ macro_rules! plain {
 }
 
 plain! {
-    /// `min(max(0, x), 6)`, as `torch.nn.ReLU6`.
-    ReLU6: |x| x.relu6();
     /// `1 / (1 + exp(-x))`, as `torch.nn.Sigmoid`.
     Sigmoid: |x| x.sigmoid();
     /// The hyperbolic tangent, as `torch.nn.Tanh`.
     Tanh: |x| x.tanh();
-    /// `x sigmoid(x)`, as `torch.nn.SiLU`.
-    SiLU: |x| x.silu();
-    /// `x tanh(softplus(x))`, as `torch.nn.Mish`.
-    Mish: |x| x.mish();
-    /// The self-normalising exponential unit, as `torch.nn.SELU`.
-    SELU: |x| x.selu();
     /// `log sigmoid(x)`, as `torch.nn.LogSigmoid`.
     LogSigmoid: |x| x.log_sigmoid();
-    /// `relu6(x + 3) / 6`, as `torch.nn.Hardsigmoid`.
-    Hardsigmoid: |x| x.hardsigmoid();
-    /// `x relu6(x + 3) / 6`, as `torch.nn.Hardswish`.
-    Hardswish: |x| x.hardswish();
     /// `x / (1 + |x|)`, as `torch.nn.Softsign`.
-    Softsign: |x| x.div(&x.abs()?.add_scalar(1)?);
+    Softsign: |x| softsign(x);
     /// `x - tanh(x)`, as `torch.nn.Tanhshrink`.
-    Tanhshrink: |x| x.sub(&x.tanh()?);
+    Tanhshrink: |x| tanhshrink(x);
 }
 
-/// `max(0, x)`, as `torch.nn.ReLU`.
-#[derive(Clone, Copy, Debug, Default, Module)]
-#[module(repr = if self.inplace { "inplace=True" } else { "" })]
-pub struct ReLU {
-    #[module(skip)]
-    inplace: bool,
-}
-
-impl ReLU {
-    /// Into a new tensor.
-    pub fn new() -> ReLU {
-        ReLU { inplace: false }
-    }
-
-    /// Overwriting the input.
-    pub fn inplace() -> ReLU {
-        ReLU { inplace: true }
-    }
-}
-
-impl Forward for ReLU {
-    fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        if self.inplace { input.relu_() } else { input.relu() }
-    }
-}
-
-/// Layers with settings; the first list gives names and defaults.
-macro_rules! with_settings {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty = $default:expr),* } $repr:expr, |$x:ident, $s:ident| $forward:expr;)*) => { $(
+/// Layers whose settings are the options of that name; the text is what is printed of them.
+macro_rules! with_options {
+    ($($(#[$doc:meta])* $name:ident($options:ident): |$o:ident| $text:expr, |$x:ident| $forward:expr;)*) => { $(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Module)]
-        #[module(repr = { let $s = self; $repr })]
+        #[derive(Clone, Debug, Default, Module)]
+        #[module(repr = { let $o = &self.options; let _ = $o; $text })]
         pub struct $name {
-            $($(#[$field_doc])* #[module(skip)] pub $field: $ty),*
+            #[module(skip)]
+            options: $options,
         }
 
         impl $name {
@@ -97,112 +62,203 @@ macro_rules! with_settings {
                 Self::default()
             }
 
-            $(
-                $(#[$field_doc])*
-                #[must_use]
-                pub fn $field(mut self, value: impl Into<$ty>) -> Self {
-                    self.$field = value.into();
-                    self
-                }
-            )*
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                $name { $($field: $default),* }
+            /// With optional settings.
+            pub fn with(options: impl FnOnce($options) -> $options) -> Self {
+                $name { options: options($options::default()) }
             }
         }
 
         impl Forward for $name {
             fn forward(&self, $x: &Tensor) -> Result<Tensor> {
-                let $s = self;
+                let $o = &self.options;
                 $forward
             }
         }
     )* };
 }
 
-with_settings! {
-    /// `x` above 0, `alpha (exp(x) - 1)` below, as `torch.nn.ELU`.
-    ELU {
+/// The call that makes a tensor, or the one that overwrites `x`.
+macro_rules! choose {
+    ($o:ident, $x:ident, $new:ident, $inplace:ident $(, $arguments:expr)*) => {
+        if $o.inplace { $x.$inplace($($arguments),*) } else { $x.$new($($arguments),*) }
+    };
+}
+
+options! {
+    /// Optional settings of layers that have no others.
+    InplaceOptions {
+        /// Whether the input is overwritten (default: no).
+        inplace: bool = false,
+    }
+}
+
+/// What is printed of the setting, alone.
+fn alone(inplace: bool) -> &'static str {
+    if inplace { "inplace=True" } else { "" }
+}
+
+with_options! {
+    /// `max(0, x)`, as `torch.nn.ReLU`.
+    ReLU(InplaceOptions): |o| alone(o.inplace), |x| choose!(o, x, relu, relu_);
+    /// `min(max(0, x), 6)`, as `torch.nn.ReLU6`.
+    ReLU6(InplaceOptions): |o| alone(o.inplace), |x| choose!(o, x, relu6, relu6_);
+    /// `x sigmoid(x)`, as `torch.nn.SiLU`.
+    SiLU(InplaceOptions): |o| alone(o.inplace), |x| choose!(o, x, silu, silu_);
+    /// `x tanh(softplus(x))`, as `torch.nn.Mish`.
+    Mish(InplaceOptions): |o| alone(o.inplace), |x| choose!(o, x, mish, mish_);
+    /// The self-normalising exponential unit, as `torch.nn.SELU`.
+    SELU(InplaceOptions): |o| alone(o.inplace), |x| choose!(o, x, selu, selu_);
+    /// `relu6(x + 3) / 6`, as `torch.nn.Hardsigmoid`.
+    Hardsigmoid(InplaceOptions): |o| "", |x| choose!(o, x, hardsigmoid, hardsigmoid_);
+    /// `x relu6(x + 3) / 6`, as `torch.nn.Hardswish`.
+    Hardswish(InplaceOptions): |o| "", |x| choose!(o, x, hardswish, hardswish_);
+}
+
+options! {
+    /// Optional settings of [`ELU`].
+    ELUOptions {
         /// The negative limit (default: 1).
-        alpha: Scalar = Scalar::Float(1.0)
-    } format!("alpha={}", number(s.alpha)), |x, s| x.elu_with(|o| o.alpha(s.alpha));
-    /// `x` above 0, `alpha (exp(x / alpha) - 1)` below, as `torch.nn.CELU`.
-    CELU {
+        alpha: Scalar = Scalar::Float(1.0),
+        /// Whether the input is overwritten (default: no).
+        inplace: bool = false,
+    }
+}
+
+options! {
+    /// Optional settings of [`CELU`].
+    CELUOptions {
         /// The negative limit (default: 1).
-        alpha: Scalar = Scalar::Float(1.0)
-    } format!("alpha={}", number(s.alpha)), |x, s| x.celu_with(|o| o.alpha(s.alpha));
-    /// `x` above 0, `negative_slope x` below, as `torch.nn.LeakyReLU`.
-    LeakyReLU {
+        alpha: Scalar = Scalar::Float(1.0),
+        /// Whether the input is overwritten (default: no).
+        inplace: bool = false,
+    }
+}
+
+options! {
+    /// Optional settings of [`LeakyReLU`].
+    LeakyReLUOptions {
         /// The slope below 0 (default: 0.01).
-        negative_slope: Scalar = Scalar::Float(0.01)
-    } format!("negative_slope={}", number(s.negative_slope)), |x, s| x.leaky_relu_with(|o| o.negative_slope(s.negative_slope));
-    /// `log(1 + exp(beta x)) / beta`, as `torch.nn.Softplus`.
-    Softplus {
-        /// The sharpness (default: 1).
-        beta: Scalar = Scalar::Float(1.0),
-        /// Above this `beta x` the function is `x` (default: 20).
-        threshold: Scalar = Scalar::Float(20.0)
-    } format!("beta={}, threshold={}", number(s.beta), number(s.threshold)), |x, s| x.softplus_with(|o| o.beta(s.beta).threshold(s.threshold));
-    /// `x` outside of `[-lambd, lambd]`, 0 inside, as `torch.nn.Hardshrink`.
-    Hardshrink {
-        /// The limit (default: 0.5).
-        lambd: Scalar = Scalar::Float(0.5)
-    } number(s.lambd), |x, s| x.hardshrink_with(|o| o.lambd(s.lambd));
-    /// `x` moved towards 0 by `lambd`, as `torch.nn.Softshrink`.
-    Softshrink {
-        /// The distance (default: 0.5).
-        lambd: Scalar = Scalar::Float(0.5)
-    } number(s.lambd), |x, s| x.softshrink_with(|o| o.lambd(s.lambd));
-    /// `x` cut to `[min_val, max_val]`, as `torch.nn.Hardtanh`.
-    Hardtanh {
+        negative_slope: Scalar = Scalar::Float(0.01),
+        /// Whether the input is overwritten (default: no).
+        inplace: bool = false,
+    }
+}
+
+options! {
+    /// Optional settings of [`Hardtanh`].
+    HardtanhOptions {
         /// The lower end (default: -1).
         min_val: Scalar = Scalar::Float(-1.0),
         /// The upper end (default: 1).
-        max_val: Scalar = Scalar::Float(1.0)
-    } format!("min_val={}, max_val={}", number(s.min_val), number(s.max_val)), |x, s| x.hardtanh_with(|o| o.min_val(s.min_val).max_val(s.max_val));
-    /// `x` above a threshold, a value below, as `torch.nn.Threshold`.
-    Threshold {
-        /// The threshold (default: 0).
-        threshold: Scalar = Scalar::Float(0.0),
-        /// The value (default: 0).
-        value: Scalar = Scalar::Float(0.0)
-    } format!("threshold={}, value={}", number(s.threshold), number(s.value)), |x, s| x.threshold(s.threshold, s.value);
-    /// The first half of a dimension times the sigmoid of the second, as `torch.nn.GLU`.
-    GLU {
+        max_val: Scalar = Scalar::Float(1.0),
+        /// Whether the input is overwritten (default: no).
+        inplace: bool = false,
+    }
+}
+
+options! {
+    /// Optional settings of [`Softplus`].
+    SoftplusOptions {
+        /// The sharpness (default: 1).
+        beta: Scalar = Scalar::Float(1.0),
+        /// Above this `beta x` the function is `x` (default: 20).
+        threshold: Scalar = Scalar::Float(20.0),
+    }
+}
+
+options! {
+    /// Optional settings of [`Hardshrink`] and [`Softshrink`].
+    ShrinkOptions {
+        /// How far from 0 (default: 0.5).
+        lambd: Scalar = Scalar::Float(0.5),
+    }
+}
+
+options! {
+    /// Optional settings of [`GLU`].
+    GLUOptions {
         /// The dimension (default: -1).
-        dim: i64 = -1
-    } format!("dim={}", s.dim), |x, s| x.glu_with(|o| o.dim(s.dim));
+        dim: i64 = -1,
+    }
 }
 
-/// `x Phi(x)` with the normal distribution `Phi`, as `torch.nn.GELU`.
-#[derive(Clone, Copy, Debug, Default, Module)]
-#[module(repr = format!("approximate='{}'", self.approximation()))]
-pub struct GELU {
+options! {
+    /// Optional settings of [`GELU`].
+    GELUOptions {
+        /// `none` for the exact function, `tanh` for the approximation by it (default: `none`).
+        approximate: String = "none".into(),
+    }
+}
+
+/// What is printed of the setting, after others.
+fn behind(inplace: bool) -> &'static str {
+    if inplace { ", inplace=True" } else { "" }
+}
+
+with_options! {
+    /// `x` above 0, `alpha (exp(x) - 1)` below, as `torch.nn.ELU`.
+    ELU(ELUOptions): |o| format!("alpha={}{}", number(o.alpha), behind(o.inplace)),
+        |x| choose!(o, x, elu_with, elu_with_, |f| f.alpha(o.alpha));
+    /// `x` above 0, `alpha (exp(x / alpha) - 1)` below, as `torch.nn.CELU`.
+    CELU(CELUOptions): |o| format!("alpha={}{}", number(o.alpha), behind(o.inplace)),
+        |x| choose!(o, x, celu_with, celu_with_, |f| f.alpha(o.alpha));
+    /// `x` above 0, `negative_slope x` below, as `torch.nn.LeakyReLU`.
+    LeakyReLU(LeakyReLUOptions): |o| format!("negative_slope={}{}", number(o.negative_slope), behind(o.inplace)),
+        |x| choose!(o, x, leaky_relu_with, leaky_relu_with_, |f| f.negative_slope(o.negative_slope));
+    /// `x` cut to `[min_val, max_val]`, as `torch.nn.Hardtanh`.
+    Hardtanh(HardtanhOptions): |o| format!("min_val={}, max_val={}{}", number(o.min_val), number(o.max_val), behind(o.inplace)),
+        |x| choose!(o, x, hardtanh_with, hardtanh_with_, |f| f.min_val(o.min_val).max_val(o.max_val));
+    /// `log(1 + exp(beta x)) / beta`, as `torch.nn.Softplus`.
+    Softplus(SoftplusOptions): |o| format!("beta={}, threshold={}", number(o.beta), number(o.threshold)),
+        |x| x.softplus_with(|f| f.beta(o.beta).threshold(o.threshold));
+    /// `x` outside of `[-lambd, lambd]`, 0 inside, as `torch.nn.Hardshrink`.
+    Hardshrink(ShrinkOptions): |o| number(o.lambd), |x| x.hardshrink_with(|f| f.lambd(o.lambd));
+    /// `x` moved towards 0 by `lambd`, as `torch.nn.Softshrink`.
+    Softshrink(ShrinkOptions): |o| number(o.lambd), |x| x.softshrink_with(|f| f.lambd(o.lambd));
+    /// The first half of a dimension times the sigmoid of the second, as `torch.nn.GLU`.
+    GLU(GLUOptions): |o| format!("dim={}", o.dim), |x| x.glu_with(|f| f.dim(o.dim));
+    /// `x Phi(x)` with the normal distribution `Phi`, as `torch.nn.GELU`.
+    GELU(GELUOptions): |o| format!("approximate='{}'", o.approximate), |x| x.gelu_with(|f| f.approximate(&o.approximate));
+}
+
+/// `x` above a threshold, a value below, as `torch.nn.Threshold`.
+#[derive(Clone, Debug, Module)]
+#[module(repr = self.text())]
+pub struct Threshold {
     #[module(skip)]
-    tanh: bool,
+    threshold: Scalar,
+    #[module(skip)]
+    value: Scalar,
+    #[module(skip)]
+    options: InplaceOptions,
 }
 
-impl GELU {
-    /// Exact.
-    pub fn new() -> GELU {
-        GELU { tanh: false }
+impl Threshold {
+    /// With that threshold and value.
+    pub fn new(threshold: impl Into<Scalar>, value: impl Into<Scalar>) -> Threshold {
+        Threshold::with(threshold, value, |o| o)
     }
 
-    /// The approximation by `tanh`.
-    pub fn tanh() -> GELU {
-        GELU { tanh: true }
+    /// With optional settings.
+    pub fn with(
+        threshold: impl Into<Scalar>,
+        value: impl Into<Scalar>,
+        options: impl FnOnce(InplaceOptions) -> InplaceOptions,
+    ) -> Threshold {
+        let options = options(InplaceOptions::default());
+        Threshold { threshold: threshold.into(), value: value.into(), options }
     }
 
-    fn approximation(self) -> &'static str {
-        if self.tanh { "tanh" } else { "none" }
+    fn text(&self) -> String {
+        let inplace = behind(self.options.inplace);
+        format!("threshold={}, value={}{inplace}", number(self.threshold), number(self.value))
     }
 }
 
-impl Forward for GELU {
+impl Forward for Threshold {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        input.gelu_with(|o| o.approximate(self.approximation()))
+        let o = &self.options;
+        choose!(o, input, threshold, threshold_, self.threshold, self.value)
     }
 }
 
@@ -217,22 +273,35 @@ pub struct PReLU {
     pub weight: Parameter,
 }
 
+options! {
+    /// Optional settings of [`PReLU`].
+    PReLUOptions {
+        /// How many slopes: 1, or the number of channels (default: 1).
+        num_parameters: i64 = 1,
+        /// The slopes at first (default: 0.25).
+        init: f64 = 0.25,
+        /// The element type (default: `float32`).
+        dtype: DType = DType::F32,
+    }
+}
+
 impl PReLU {
     /// One slope for all channels.
     ///
     /// # Errors
     /// None.
     pub fn new() -> Result<PReLU> {
-        PReLU::with(1, 0.25)
+        PReLU::with(|o| o)
     }
 
-    /// So many slopes with that value at first.
+    /// With optional settings.
     ///
     /// # Errors
-    /// `Runtime` for a negative number.
-    pub fn with(num_parameters: i64, init: f64) -> Result<PReLU> {
-        let weight = parameter(&[num_parameters], DType::F32)?;
-        init::constant_(&weight, init)?;
+    /// `Runtime` for a negative number of slopes.
+    pub fn with(options: impl FnOnce(PReLUOptions) -> PReLUOptions) -> Result<PReLU> {
+        let o = options(PReLUOptions::default());
+        let weight = parameter(&[o.num_parameters], o.dtype)?;
+        init::constant_(&weight, o.init)?;
         Ok(PReLU { weight })
     }
 }

@@ -3,28 +3,39 @@
 use cresset_core::{Result, Tensor, ops};
 
 use crate::module::Module;
+use crate::options::options;
 
 /// The cosine of the angle between vectors, as `torch.nn.CosineSimilarity`.
 ///
 /// # Shapes
 /// Two tensors that broadcast -> the same without `dim`.
-#[derive(Clone, Copy, Debug, Module)]
+#[derive(Clone, Debug, Default, Module)]
 pub struct CosineSimilarity {
     #[module(skip)]
-    dim: i64,
-    #[module(skip)]
-    eps: f64,
+    options: CosineSimilarityOptions,
+}
+
+options! {
+    /// Optional settings of [`CosineSimilarity`].
+    CosineSimilarityOptions {
+        /// The dimension of the vectors (default: 1).
+        dim: i64 = 1,
+        /// Least product of the norms (default: 1e-8).
+        eps: f64 = 1e-8,
+    }
 }
 
 impl CosineSimilarity {
     /// Along dimension 1.
     pub fn new() -> CosineSimilarity {
-        CosineSimilarity::with(1, 1e-8)
+        CosineSimilarity::default()
     }
 
-    /// Along `dim`, with norms of at least `eps`.
-    pub fn with(dim: i64, eps: f64) -> CosineSimilarity {
-        CosineSimilarity { dim, eps }
+    /// With optional settings.
+    pub fn with(
+        options: impl FnOnce(CosineSimilarityOptions) -> CosineSimilarityOptions,
+    ) -> CosineSimilarity {
+        CosineSimilarity { options: options(CosineSimilarityOptions::default()) }
     }
 
     /// Compares two tensors.
@@ -32,12 +43,7 @@ impl CosineSimilarity {
     /// # Errors
     /// `Runtime` when the shapes do not fit.
     pub fn forward(&self, x1: &Tensor, x2: &Tensor) -> Result<Tensor> {
-        ops::cosine_similarity_with(x1, x2, |o| o.dim(self.dim).eps(self.eps))
-    }
-}
-
-impl Default for CosineSimilarity {
-    fn default() -> Self {
-        CosineSimilarity::new()
+        let CosineSimilarityOptions { dim, eps } = self.options;
+        ops::cosine_similarity_with(x1, x2, |o| o.dim(dim).eps(eps))
     }
 }

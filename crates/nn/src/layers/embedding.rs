@@ -1,8 +1,9 @@
 //! [`Embedding`]: a table of vectors, looked up by index.
 
-use cresset_core::{DType, Result, Tensor, ensure, no_grad, ops};
+use cresset_core::{DType, Result, Tensor, ensure, no_grad};
 
 use super::{parameter, size};
+use crate::functional::{embedding_with, row};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, float};
 use crate::options::options;
@@ -75,9 +76,7 @@ impl Embedding {
 
     fn assemble(weight: Parameter, mut options: EmbeddingOptions) -> Result<Embedding> {
         if let Some(index) = &mut options.padding_idx {
-            let rows = weight.size(0)?;
-            ensure!((-rows..rows).contains(index), Value, "Padding_idx must be within num_embeddings");
-            *index = index.rem_euclid(rows);
+            *index = row(*index, weight.size(0)?, "Padding_idx must be within num_embeddings")?;
             let _guard = no_grad();
             weight.select(0, *index)?.zero_()?;
         }
@@ -109,13 +108,9 @@ impl Embedding {
 impl Forward for Embedding {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let o = &self.options;
-        if let Some(max_norm) = o.max_norm {
-            let _guard = no_grad();
-            self.weight.embedding_renorm_(input, max_norm, o.norm_type)?;
-        }
-        ops::embedding_with(&self.weight, input, |e| {
-            let padding_idx = o.padding_idx.unwrap_or(-1);
-            e.padding_idx(padding_idx).scale_grad_by_freq(o.scale_grad_by_freq).sparse(o.sparse)
+        embedding_with(input, &self.weight, |e| {
+            let e = e.padding_idx(o.padding_idx).max_norm(o.max_norm).norm_type(o.norm_type);
+            e.scale_grad_by_freq(o.scale_grad_by_freq).sparse(o.sparse)
         })
     }
 }

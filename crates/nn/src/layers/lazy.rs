@@ -142,7 +142,15 @@ impl Lazy<Linear> {
     ///
     /// # Errors
     /// `Runtime` for a negative size.
-    pub fn new(
+    pub fn new(out_features: i64) -> Result<Lazy<Linear>> {
+        Self::with(out_features, |o| o)
+    }
+
+    /// With optional settings.
+    ///
+    /// # Errors
+    /// `Runtime` for a negative size.
+    pub fn with(
         out_features: i64,
         options: impl FnOnce(LinearOptions) -> LinearOptions,
     ) -> Result<Lazy<Linear>> {
@@ -168,8 +176,16 @@ macro_rules! lazy_convolutions {
             /// A convolution with `out_channels` outputs.
             ///
             /// # Errors
+            /// `Value` for impossible sizes.
+            pub fn new(out_channels: i64, kernel_size: impl Into<IntList>) -> Result<Self> {
+                Self::with(out_channels, kernel_size, |o| o)
+            }
+
+            /// With optional settings.
+            ///
+            /// # Errors
             /// `Value` for settings that contradict each other.
-            pub fn new(
+            pub fn with(
                 out_channels: i64,
                 kernel_size: impl Into<IntList>,
                 options: impl FnOnce($options) -> $options,
@@ -194,11 +210,19 @@ lazy_convolutions! {
 macro_rules! lazy_norms {
     ($($layer:ident $options:ident;)*) => { $(
         impl<const D: usize> Lazy<$layer<D>> {
-            /// A normalisation with these settings; by default it is affine and keeps running statistics.
+            /// An affine normalisation that keeps running statistics.
+            ///
+            /// # Errors
+            /// None.
+            pub fn new() -> Result<Self> {
+                Self::with(|o| o)
+            }
+
+            /// With optional settings.
             ///
             /// # Errors
             /// None for PyTorch's settings.
-            pub fn new(options: impl FnOnce($options) -> $options) -> Result<Self> {
+            pub fn with(options: impl FnOnce($options) -> $options) -> Result<Self> {
                 let o = options($options::default().affine(true).track_running_stats(true));
                 let again = o.clone();
                 let blank = $layer::<D>::with(0, |_| o)?;

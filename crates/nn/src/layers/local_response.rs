@@ -3,7 +3,7 @@
 use cresset_core::autograd::{self, Context, Function};
 use cresset_core::{Result, Scalar, Tensor, ensure, ops};
 
-use crate::functional::local_response_norm;
+use crate::functional::local_response_norm_with;
 use crate::module::{Forward, Module, float, number};
 use crate::options::options;
 
@@ -54,8 +54,7 @@ impl LocalResponseNorm {
 
 impl Forward for LocalResponseNorm {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let o = &self.options;
-        local_response_norm(input, self.size, o.alpha, o.beta, o.k)
+        local_response_norm_with(input, self.size, |_| self.options.clone())
     }
 }
 

@@ -36,10 +36,12 @@ pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvOptions, Padding};
 pub use conv_transpose::{
     ConvTranspose, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, ConvTransposeOptions,
 };
-pub use distance::CosineSimilarity;
-pub use dropout::{AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout};
+pub use distance::{CosineSimilarity, CosineSimilarityOptions};
+pub use dropout::{
+    AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, DropoutOptions, FeatureAlphaDropout,
+};
 pub use embedding::{Embedding, EmbeddingOptions};
-pub use embedding_bag::{BagMode, EmbeddingBag, EmbeddingBagOptions};
+pub use embedding_bag::{EmbeddingBag, EmbeddingBagOptions};
 pub use instance_norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, InstanceNormOptions};
 pub use lazy::{
     Lazy, LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d, LazyConv1d, LazyConv2d, LazyConv3d,
@@ -65,18 +67,18 @@ pub use pool_other::{
 pub use resize::{Upsample, UpsampleOptions, UpsamplingBilinear2d, UpsamplingNearest2d};
 pub use rnn::{GRU, LSTM, RNN, RNNOptions, Recurrent};
 pub use rnn_cell::{GRUCell, LSTMCell, RNNCell, RNNCellOptions};
-pub use rrelu::RReLU;
-pub use shape::{Flatten, Unflatten};
+pub use rrelu::{RReLU, RReLUOptions};
+pub use shape::{Flatten, FlattenOptions, Unflatten};
 pub use softmax::{LogSoftmax, Softmax, Softmax2d, Softmin};
 pub use transformer::{
-    Transformer, TransformerDecoder, TransformerEncoder, TransformerMasks, TransformerOptions,
+    StackOptions, Transformer, TransformerDecoder, TransformerEncoder, TransformerMasks, TransformerOptions,
 };
 pub use transformer_layers::{
     Activation, DecoderMasks, EncoderMasks, TransformerDecoderLayer, TransformerEncoderLayer,
     TransformerLayerOptions,
 };
 
-pub use crate::functional::OutputSize;
+pub use crate::functional::{BagMode, OutputSize};
 
 use cresset_core::{DType, Device, Result, Tensor, bail};
 

@@ -114,7 +114,7 @@ impl<const D: usize> FractionalMaxPool<D> {
     ///
     /// # Errors
     /// `Value` with PyTorch's texts unless exactly one is given, and for a ratio that is not between 0 and 1.
-    pub fn new(
+    pub fn with(
         kernel_size: impl Into<IntList>,
         options: impl FnOnce(FractionalMaxPoolOptions) -> FractionalMaxPoolOptions,
     ) -> Result<Self> {

@@ -38,7 +38,7 @@ pub struct Upsample {
 
 impl Upsample {
     /// With these settings.
-    pub fn new(options: impl FnOnce(UpsampleOptions) -> UpsampleOptions) -> Upsample {
+    pub fn with(options: impl FnOnce(UpsampleOptions) -> UpsampleOptions) -> Upsample {
         Upsample::named("Upsample", options(UpsampleOptions::default()))
     }
 
@@ -75,8 +75,7 @@ pub struct UpsamplingNearest2d;
 
 impl UpsamplingNearest2d {
     /// To a size or by a factor.
-    #[allow(clippy::new_ret_no_self)] // an `Upsample` under its older name
-    pub fn new(options: impl FnOnce(UpsampleOptions) -> UpsampleOptions) -> Upsample {
+    pub fn with(options: impl FnOnce(UpsampleOptions) -> UpsampleOptions) -> Upsample {
         Upsample::named("UpsamplingNearest2d", options(UpsampleOptions::default()).mode("nearest"))
     }
 }
@@ -87,8 +86,7 @@ pub struct UpsamplingBilinear2d;
 
 impl UpsamplingBilinear2d {
     /// To a size or by a factor.
-    #[allow(clippy::new_ret_no_self)] // an `Upsample` under its older name
-    pub fn new(options: impl FnOnce(UpsampleOptions) -> UpsampleOptions) -> Upsample {
+    pub fn with(options: impl FnOnce(UpsampleOptions) -> UpsampleOptions) -> Upsample {
         let o = options(UpsampleOptions::default()).mode("bilinear").align_corners(true);
         Upsample::named("UpsamplingBilinear2d", o)
     }

@@ -3,57 +3,55 @@
 use cresset_core::{Result, Tensor, ops};
 
 use crate::module::{Forward, Module, Training, float};
+use crate::options::options;
 
 /// `x` where positive, else `a x` with `a` drawn from `U(lower, upper)`; their mean in evaluation. As `torch.nn.RReLU`.
 ///
 /// # Shapes
 /// `[*]` -> the same.
-#[derive(Clone, Debug, Module)]
+#[derive(Clone, Debug, Default, Module)]
 #[module(repr = self.text())]
 pub struct RReLU {
     training: Training,
     #[module(skip)]
-    lower: f64,
-    #[module(skip)]
-    upper: f64,
-    #[module(skip)]
-    inplace: bool,
+    options: RReLUOptions,
+}
+
+options! {
+    /// Optional settings of [`RReLU`].
+    RReLUOptions {
+        /// The least slope (default: 1/8).
+        lower: f64 = 1.0 / 8.0,
+        /// The largest slope (default: 1/3).
+        upper: f64 = 1.0 / 3.0,
+        /// Whether the input is overwritten (default: no).
+        inplace: bool = false,
+    }
 }
 
 impl RReLU {
     /// Slopes from 1/8 to 1/3.
     pub fn new() -> RReLU {
-        RReLU::with(1.0 / 8.0, 1.0 / 3.0)
+        RReLU::default()
     }
 
-    /// Slopes from `lower` to `upper`.
-    pub fn with(lower: f64, upper: f64) -> RReLU {
-        RReLU { training: Training::new(), lower, upper, inplace: false }
-    }
-
-    /// Overwrites its input.
-    #[must_use]
-    pub fn inplace(mut self) -> RReLU {
-        self.inplace = true;
-        self
+    /// With optional settings.
+    pub fn with(options: impl FnOnce(RReLUOptions) -> RReLUOptions) -> RReLU {
+        RReLU { training: Training::new(), options: options(RReLUOptions::default()) }
     }
 
     fn text(&self) -> String {
-        let inplace = if self.inplace { ", inplace=True" } else { "" };
-        format!("lower={}, upper={}{inplace}", float(self.lower), float(self.upper))
-    }
-}
-
-impl Default for RReLU {
-    fn default() -> Self {
-        RReLU::new()
+        let o = &self.options;
+        let inplace = if o.inplace { ", inplace=True" } else { "" };
+        format!("lower={}, upper={}{inplace}", float(o.lower), float(o.upper))
     }
 }
 
 impl Forward for RReLU {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let (lower, upper, training) = (self.lower, self.upper, self.training.is_on());
+        let RReLUOptions { lower, upper, inplace } = self.options;
+        let training = self.training.is_on();
         let result = ops::rrelu_with(input, |o| o.lower(lower).upper(upper).training(training))?;
-        if self.inplace { input.copy_(&result) } else { Ok(result) }
+        if inplace { input.copy_(&result) } else { Ok(result) }
     }
 }

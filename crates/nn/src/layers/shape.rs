@@ -3,41 +3,45 @@
 use cresset_core::{IntList, Result, Tensor};
 
 use crate::module::{Forward, Module, tuple};
+use crate::options::options;
 
 /// Makes one dimension of several, as `torch.nn.Flatten`.
 ///
 /// # Shapes
 /// `[N, *]` -> `[N, product of *]` by default.
-#[derive(Clone, Copy, Debug, Module)]
-#[module(repr = format!("start_dim={}, end_dim={}", self.start_dim, self.end_dim))]
+#[derive(Clone, Debug, Default, Module)]
+#[module(repr = format!("start_dim={}, end_dim={}", self.options.start_dim, self.options.end_dim))]
 pub struct Flatten {
     #[module(skip)]
-    start_dim: i64,
-    #[module(skip)]
-    end_dim: i64,
+    options: FlattenOptions,
+}
+
+options! {
+    /// Optional settings of [`Flatten`].
+    FlattenOptions {
+        /// The first of the dimensions (default: 1).
+        start_dim: i64 = 1,
+        /// The last of the dimensions (default: -1).
+        end_dim: i64 = -1,
+    }
 }
 
 impl Flatten {
     /// All but the first dimension.
     pub fn new() -> Flatten {
-        Flatten::of(1, -1)
+        Flatten::default()
     }
 
-    /// The dimensions from `start_dim` to `end_dim`, both included.
-    pub fn of(start_dim: i64, end_dim: i64) -> Flatten {
-        Flatten { start_dim, end_dim }
-    }
-}
-
-impl Default for Flatten {
-    fn default() -> Self {
-        Flatten::new()
+    /// With optional settings.
+    pub fn with(options: impl FnOnce(FlattenOptions) -> FlattenOptions) -> Flatten {
+        Flatten { options: options(FlattenOptions::default()) }
     }
 }
 
 impl Forward for Flatten {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        input.flatten_with(|o| o.start_dim(self.start_dim).end_dim(self.end_dim))
+        let FlattenOptions { start_dim, end_dim } = self.options;
+        input.flatten_with(|o| o.start_dim(start_dim).end_dim(end_dim))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use cresset_core::{Result, Tensor, ensure};
 
+use crate::functional::softmin;
 use crate::module::{Forward, Module};
 
 macro_rules! along_dim {
@@ -36,7 +37,7 @@ along_dim! {
     /// `log softmax(x)` along a dimension, as `torch.nn.LogSoftmax`.
     LogSoftmax: |x, dim| x.log_softmax(dim);
     /// `softmax(-x)` along a dimension, as `torch.nn.Softmin`.
-    Softmin: |x, dim| x.neg()?.softmax(dim);
+    Softmin: |x, dim| softmin(x, dim);
 }
 
 /// Softmax over the channels of `[N, C, H, W]` or `[C, H, W]`, as `torch.nn.Softmax2d`.

@@ -10,6 +10,14 @@ use crate::init;
 use crate::module::{Forward, Module};
 use crate::options::options;
 
+options! {
+    /// Optional settings of [`TransformerEncoder`] and [`TransformerDecoder`].
+    StackOptions {
+        /// Normalisation at the end (default: none).
+        norm: Option<LayerNorm> = None,
+    }
+}
+
 /// Encoder layers on top of each other, as `torch.nn.TransformerEncoder`.
 #[derive(Clone, Debug, Module)]
 pub struct TransformerEncoder {
@@ -24,7 +32,20 @@ impl TransformerEncoder {
     ///
     /// # Errors
     /// `OutOfMemory` when the system refuses.
-    pub fn new(layer: &TransformerEncoderLayer, num_layers: usize, norm: Option<LayerNorm>) -> Result<Self> {
+    pub fn new(layer: &TransformerEncoderLayer, num_layers: usize) -> Result<Self> {
+        Self::with(layer, num_layers, |o| o)
+    }
+
+    /// With optional settings.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when the system refuses.
+    pub fn with(
+        layer: &TransformerEncoderLayer,
+        num_layers: usize,
+        options: impl FnOnce(StackOptions) -> StackOptions,
+    ) -> Result<Self> {
+        let norm = options(StackOptions::default()).norm;
         let layers = (0..num_layers).map(|_| layer.deep_copy()).collect::<Result<_>>()?;
         Ok(TransformerEncoder { layers, norm })
     }
@@ -57,7 +78,20 @@ impl TransformerDecoder {
     ///
     /// # Errors
     /// `OutOfMemory` when the system refuses.
-    pub fn new(layer: &TransformerDecoderLayer, num_layers: usize, norm: Option<LayerNorm>) -> Result<Self> {
+    pub fn new(layer: &TransformerDecoderLayer, num_layers: usize) -> Result<Self> {
+        Self::with(layer, num_layers, |o| o)
+    }
+
+    /// With optional settings.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when the system refuses.
+    pub fn with(
+        layer: &TransformerDecoderLayer,
+        num_layers: usize,
+        options: impl FnOnce(StackOptions) -> StackOptions,
+    ) -> Result<Self> {
+        let norm = options(StackOptions::default()).norm;
         let layers = (0..num_layers).map(|_| layer.deep_copy()).collect::<Result<_>>()?;
         Ok(TransformerDecoder { layers, norm })
     }
@@ -179,11 +213,15 @@ impl Transformer {
         let layer = TransformerEncoderLayer::with(o.d_model, o.nhead, |_| o.layer())?;
         let norm = o.layer().norm(o.d_model)?;
         let encoder =
-            TransformerEncoder::new(&layer, usize::try_from(o.num_encoder_layers).unwrap_or(0), Some(norm))?;
+            TransformerEncoder::with(&layer, usize::try_from(o.num_encoder_layers).unwrap_or(0), |o| {
+                o.norm(norm)
+            })?;
         let layer = TransformerDecoderLayer::with(o.d_model, o.nhead, |_| o.layer())?;
         let norm = o.layer().norm(o.d_model)?;
         let decoder =
-            TransformerDecoder::new(&layer, usize::try_from(o.num_decoder_layers).unwrap_or(0), Some(norm))?;
+            TransformerDecoder::with(&layer, usize::try_from(o.num_decoder_layers).unwrap_or(0), |o| {
+                o.norm(norm)
+            })?;
         let model = Transformer { encoder, decoder, d_model: o.d_model, batch_first: o.batch_first };
         for p in model.parameters().iter().filter(|p| p.dim() > 1) {
             init::xavier_uniform_(p, 1.0)?;

@@ -180,7 +180,18 @@ options! {
     }
 }
 
-/// [`triplet_margin_loss`] with a distance of one's own.
+/// [`triplet_margin_loss`] of anchor, positive and negative with a distance of one's own.
+///
+/// # Errors
+/// As [`triplet_margin_loss`].
+pub fn triplet_margin_with_distance_loss(
+    vectors: [&Tensor; 3],
+    distance: impl Fn(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    triplet_margin_with_distance_loss_with(vectors, distance, |o| o)
+}
+
+/// [`triplet_margin_with_distance_loss`] with optional settings.
 ///
 /// # Errors
 /// As [`triplet_margin_loss`].

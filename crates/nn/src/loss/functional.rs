@@ -6,14 +6,17 @@ use crate::options::options;
 
 pub use super::distance::{
     cosine_embedding_loss, cosine_embedding_loss_with, hinge_embedding_loss, hinge_embedding_loss_with,
-    triplet_margin_loss, triplet_margin_loss_with, triplet_margin_with_distance_loss_with,
+    triplet_margin_loss, triplet_margin_loss_with, triplet_margin_with_distance_loss,
+    triplet_margin_with_distance_loss_with,
 };
 pub use super::likelihood::{
     gaussian_nll_loss, gaussian_nll_loss_with, multi_margin_loss, multi_margin_loss_with,
     multilabel_margin_loss, multilabel_soft_margin_loss, multilabel_soft_margin_loss_with, poisson_nll_loss,
     poisson_nll_loss_with,
 };
-pub use super::sequence::{LinearCrossEntropySettings, ctc_loss, ctc_loss_with, linear_cross_entropy};
+pub use super::sequence::{
+    LinearCrossEntropySettings, ctc_loss, ctc_loss_with, linear_cross_entropy, linear_cross_entropy_with,
+};
 
 /// What becomes of the losses of the elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

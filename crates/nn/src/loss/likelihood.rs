@@ -231,25 +231,3 @@ weighted! {
     /// Cross entropy of each class by itself, as `torch.nn.MultiLabelSoftMarginLoss`.
     MultiLabelSoftMarginLoss(MultiLabelSoftMarginOptions) = multilabel_soft_margin_loss, multilabel_soft_margin_loss_with;
 }
-
-/// Margins between several right classes and the wrong ones, as `torch.nn.MultiLabelMarginLoss`.
-#[derive(Clone, Debug, Default, Module)]
-pub struct MultiLabelMarginLoss {
-    #[module(skip)]
-    reduction: Reduction,
-}
-
-impl MultiLabelMarginLoss {
-    /// Whose losses of the samples become that.
-    pub fn new(reduction: Reduction) -> Self {
-        MultiLabelMarginLoss { reduction }
-    }
-
-    /// The loss.
-    ///
-    /// # Errors
-    /// As [`multilabel_margin_loss`].
-    pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
-        multilabel_margin_loss_with(input, target, |o| o.reduction(self.reduction))
-    }
-}

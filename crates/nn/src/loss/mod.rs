@@ -20,8 +20,8 @@ pub use functional::{
     MarginRankingOptions, NLLOptions, Reduction, SmoothL1Options,
 };
 pub use likelihood::{
-    GaussianNLLLoss, GaussianNLLOptions, MultiLabelMarginLoss, MultiLabelSoftMarginLoss,
-    MultiLabelSoftMarginOptions, MultiMarginLoss, MultiMarginOptions, PoissonNLLLoss, PoissonNLLOptions,
+    GaussianNLLLoss, GaussianNLLOptions, MultiLabelSoftMarginLoss, MultiLabelSoftMarginOptions,
+    MultiMarginLoss, MultiMarginOptions, PoissonNLLLoss, PoissonNLLOptions,
 };
 pub use modules::*;
 pub use sequence::{CTCLoss, CTCOptions, LinearCrossEntropyLoss, LinearCrossEntropyOptions};

@@ -2,7 +2,7 @@
 
 use cresset_core::{Result, Tensor};
 
-use super::functional::{self as f, Reduction};
+use super::functional as f;
 use crate::module::{Buffer, Module};
 
 /// A loss whose settings are the options of the function of the same name, and that function with the default ones.
@@ -46,20 +46,14 @@ macro_rules! loss_module {
 }
 pub(super) use loss_module;
 
-/// Losses of an input and a target; the settings are those of the function of the same name.
+/// The same for functions that are elsewhere.
 macro_rules! losses {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $ty:ty = $default:expr),* $(,)? }
-        |$s:ident, $input:ident, $target:ident| $forward:expr;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident($options:ident): $function:ident($($input:ident),*);)*) => { $(
         $(#[$doc])*
-        #[derive(Clone, Debug, Module)]
+        #[derive(Clone, Debug, Default, Module)]
         pub struct $name {
-            $(#[module(skip)] $field: $ty,)*
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                $name { $($field: $default),* }
-            }
+            #[module(skip)]
+            options: f::$options,
         }
 
         impl $name {
@@ -68,22 +62,17 @@ macro_rules! losses {
                 Self::default()
             }
 
-            $(
-                $(#[$field_doc])*
-                #[must_use]
-                pub fn $field(mut self, value: impl Into<$ty>) -> Self {
-                    self.$field = value.into();
-                    self
-                }
-            )*
+            /// With optional settings.
+            pub fn with(options: impl FnOnce(f::$options) -> f::$options) -> Self {
+                $name { options: options(f::$options::default()) }
+            }
 
             /// The loss.
             ///
             /// # Errors
-            /// `Runtime` when shapes do not fit.
-            pub fn forward(&self, $input: &Tensor, $target: &Tensor) -> Result<Tensor> {
-                let $s = self;
-                $forward
+            /// As the function of the same name.
+            pub fn forward(&self, $($input: &Tensor),*) -> Result<Tensor> {
+                f::$function($($input,)* |_| self.options.clone())
             }
         }
     )* };
@@ -91,43 +80,21 @@ macro_rules! losses {
 
 losses! {
     /// Squared differences, as `torch.nn.MSELoss`.
-    MSELoss {
-        /// What becomes of the losses of the elements (default: their mean).
-        reduction: Reduction = Reduction::Mean,
-    } |s, input, target| f::mse_loss_with(input, target, |o| o.reduction(s.reduction));
+    MSELoss(LossOptions): mse_loss_with(input, target);
     /// Absolute differences, as `torch.nn.L1Loss`.
-    L1Loss {
-        /// What becomes of the losses of the elements (default: their mean).
-        reduction: Reduction = Reduction::Mean,
-    } |s, input, target| f::l1_loss_with(input, target, |o| o.reduction(s.reduction));
+    L1Loss(LossOptions): l1_loss_with(input, target);
     /// Quadratic for small differences, absolute for large ones, as `torch.nn.SmoothL1Loss`.
-    SmoothL1Loss {
-        /// What becomes of the losses of the elements (default: their mean).
-        reduction: Reduction = Reduction::Mean,
-        /// Below this difference the loss is quadratic (default: 1).
-        beta: f64 = 1.0,
-    } |s, input, target| f::smooth_l1_loss_with(input, target, |o| o.reduction(s.reduction).beta(s.beta));
+    SmoothL1Loss(SmoothL1Options): smooth_l1_loss_with(input, target);
     /// Quadratic for small differences, `delta` times absolute for large ones, as `torch.nn.HuberLoss`.
-    HuberLoss {
-        /// What becomes of the losses of the elements (default: their mean).
-        reduction: Reduction = Reduction::Mean,
-        /// Below this difference the loss is quadratic (default: 1).
-        delta: f64 = 1.0,
-    } |s, input, target| f::huber_loss_with(input, target, |o| o.reduction(s.reduction).delta(s.delta));
+    HuberLoss(HuberOptions): huber_loss_with(input, target);
     /// The divergence of Kullback and Leibler, as `torch.nn.KLDivLoss`.
-    KLDivLoss {
-        /// What becomes of the losses of the elements (default: their mean).
-        reduction: Reduction = Reduction::Mean,
-        /// Divides the sum by the number of samples, whatever `reduction` says (default: no).
-        batchmean: bool = false,
-        /// Whether the target holds logarithms (default: no).
-        log_target: bool = false,
-    } |s, input, target| f::kl_div_with(input, target, |o| o.reduction(s.reduction).batchmean(s.batchmean).log_target(s.log_target));
+    KLDivLoss(KLDivOptions): kl_div_with(input, target);
     /// `log(1 + exp(-target input))`, as `torch.nn.SoftMarginLoss`.
-    SoftMarginLoss {
-        /// What becomes of the losses of the elements (default: their mean).
-        reduction: Reduction = Reduction::Mean,
-    } |s, input, target| f::soft_margin_loss_with(input, target, |o| o.reduction(s.reduction));
+    SoftMarginLoss(LossOptions): soft_margin_loss_with(input, target);
+    /// `max(0, -target (input1 - input2) + margin)`, as `torch.nn.MarginRankingLoss`.
+    MarginRankingLoss(MarginRankingOptions): margin_ranking_loss_with(input1, input2, target);
+    /// Margins between several right classes and the wrong ones, as `torch.nn.MultiLabelMarginLoss`.
+    MultiLabelMarginLoss(LossOptions): multilabel_margin_loss_with(input, target);
 }
 
 /// Cross entropy of scores and classes (or probabilities), as
@@ -258,31 +225,5 @@ impl BCEWithLogitsLoss {
     /// `Value` unless both have the same shape.
     pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<Tensor> {
         f::binary_cross_entropy_with_logits_with(input, target, |_| self.options.clone())
-    }
-}
-
-/// `max(0, -target (input1 - input2) + margin)`, as `torch.nn.MarginRankingLoss`.
-#[derive(Clone, Copy, Debug, Default, Module)]
-pub struct MarginRankingLoss {
-    #[module(skip)]
-    margin: f64,
-    #[module(skip)]
-    reduction: Reduction,
-}
-
-impl MarginRankingLoss {
-    /// With that margin.
-    pub fn new(margin: f64, reduction: Reduction) -> Self {
-        MarginRankingLoss { margin, reduction }
-    }
-
-    /// The loss.
-    ///
-    /// # Errors
-    /// `Runtime` when shapes do not fit.
-    pub fn forward(&self, input1: &Tensor, input2: &Tensor, target: &Tensor) -> Result<Tensor> {
-        f::margin_ranking_loss_with(input1, input2, target, |o| {
-            o.margin(self.margin).reduction(self.reduction)
-        })
     }
 }

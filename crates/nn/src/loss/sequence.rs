@@ -106,7 +106,15 @@ options! {
 /// `input [N, F]` or `[F]`; `linear_weight [C, *, F]`; `target [N, *]` of classes or `[N, C, *]` of probabilities.
 /// # Errors
 /// `Runtime` when shapes do not fit, `Index` for a target that is no class.
-pub fn linear_cross_entropy(
+pub fn linear_cross_entropy(input: &Tensor, linear_weight: &Tensor, target: &Tensor) -> Result<Tensor> {
+    linear_cross_entropy_with(input, linear_weight, target, |o| o)
+}
+
+/// [`linear_cross_entropy`] with optional settings.
+///
+/// # Errors
+/// As [`linear_cross_entropy`].
+pub fn linear_cross_entropy_with(
     input: &Tensor,
     linear_weight: &Tensor,
     target: &Tensor,
@@ -233,7 +241,7 @@ impl LinearCrossEntropyLoss {
         let linear_weight = self.linear.weight.reshape([&outputs[..], &[features]].concat())?;
         let bias = self.linear.bias.as_ref().map(|b| b.reshape(outputs)).transpose()?;
         let weight = self.weight.as_ref().map(|b| (**b).clone());
-        linear_cross_entropy(input, &linear_weight, target, |c| {
+        linear_cross_entropy_with(input, &linear_weight, target, |c| {
             let c = c.linear_bias(bias).weight(weight).reduction(o.reduction);
             c.ignore_index(o.ignore_index).label_smoothing(o.label_smoothing)
         })

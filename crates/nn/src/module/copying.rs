@@ -2,7 +2,8 @@
 //!
 //! A module's `Clone` gives further handles to the same tensors. While a deep copy is made, the clone of a parameter or
 //! buffer is a tensor of its own instead, and the same one wherever the same tensor is met again: so tied weights stay tied,
-//! and whatever implements `Clone` can be copied without a second function.
+//! and whatever implements `Clone` can be copied without a second function. A call with other parameters is the same with
+//! the copies given.
 
 use std::cell::RefCell;
 
@@ -12,6 +13,8 @@ use cresset_core::{Error, Result, Tensor, bail};
 #[derive(Default)]
 struct Copies {
     made: Vec<(Tensor, Tensor)>,
+    /// Whether tensors that are not among those are kept.
+    keep_others: bool,
     error: Option<Error>,
 }
 
@@ -30,6 +33,9 @@ pub(super) fn clone_of(t: &Tensor) -> Tensor {
         let Some(copies) = copies else { return t.clone() };
         if let Some((_, copy)) = copies.made.iter().find(|(seen, _)| seen.same(t)) {
             return copy.clone();
+        }
+        if copies.keep_others {
+            return t.clone();
         }
         match duplicate(t) {
             Ok(copy) => {
@@ -59,8 +65,17 @@ fn duplicate(t: &Tensor) -> Result<Tensor> {
     Ok(copy)
 }
 
-/// Clones with tensors of their own.
+/// A clone with tensors of its own.
 pub(super) fn deep_copy<M: Clone>(module: &M) -> Result<M> {
+    clone_with(module, Copies::default())
+}
+
+/// A clone with the second tensor of each pair in the place of the first.
+pub(crate) fn substituted<M: Clone>(module: &M, pairs: Vec<(Tensor, Tensor)>) -> Result<M> {
+    clone_with(module, Copies { made: pairs, keep_others: true, error: None })
+}
+
+fn clone_with<M: Clone>(module: &M, copies: Copies) -> Result<M> {
     /// Ends the copying, whatever happens.
     struct Guard;
     impl Drop for Guard {
@@ -68,7 +83,7 @@ pub(super) fn deep_copy<M: Clone>(module: &M) -> Result<M> {
             COPIES.set(None);
         }
     }
-    COPIES.set(Some(Copies::default()));
+    COPIES.set(Some(copies));
     let guard = Guard;
     let copy = module.clone();
     let error = COPIES.with_borrow_mut(|copies| copies.as_mut().and_then(|c| c.error.take()));

@@ -21,6 +21,7 @@ mod tensors;
 pub use cresset_macros::Module;
 
 pub use containers::{ModuleDict, ParameterDict, ParameterList, Sequential};
+pub(crate) use copying::substituted;
 pub use forward::{Forward, Layer};
 pub use hooks::{Hooked, LoadHook, RemovableHandle, StateHook};
 pub use parameter::{Buffer, Parameter, Training};

@@ -3,6 +3,7 @@
 use cresset_core::{DType, Result, Scalar, Tensor, ensure, no_grad, ops};
 
 use crate::module::{Parameter, float};
+use crate::options::options;
 
 /// The norm of the norms of the tensors.
 ///
@@ -22,27 +23,53 @@ fn gradients(parameters: &[Parameter]) -> Vec<Tensor> {
     parameters.iter().filter_map(|p| p.grad()).collect()
 }
 
+options! {
+    /// Optional settings of [`clip_grad_norm_`].
+    ClipOptions {
+        /// The order of the norm (default: 2).
+        norm_type: f64 = 2.0,
+        /// Whether a total norm that is not finite is an error (default: no).
+        error_if_nonfinite: bool = false,
+    }
+}
+
 /// Scales all gradients so that their total norm is at most `max_norm`; returns the norm before.
 ///
 /// # Errors
+/// `Runtime` for dtypes without a norm.
+pub fn clip_grad_norm_(parameters: &[Parameter], max_norm: f64) -> Result<Tensor> {
+    clip_grad_norm_with_(parameters, max_norm, |o| o)
+}
+
+/// [`clip_grad_norm_`] with optional settings.
+///
+/// # Errors
 /// `Runtime` when `error_if_nonfinite` and the norm is not finite.
-pub fn clip_grad_norm_(
+pub fn clip_grad_norm_with_(
     parameters: &[Parameter],
     max_norm: f64,
-    norm_type: f64,
-    error_if_nonfinite: bool,
+    options: impl FnOnce(ClipOptions) -> ClipOptions,
 ) -> Result<Tensor> {
     let _guard = no_grad();
-    let grads = gradients(parameters);
-    let total_norm = get_total_norm(&grads, norm_type)?;
+    let ClipOptions { norm_type, error_if_nonfinite } = options(ClipOptions::default());
+    let total_norm = get_total_norm(&gradients(parameters), norm_type)?;
     ensure!(
         !error_if_nonfinite || total_norm.item()?.to_f64().is_finite(),
         "The total norm of order {} for gradients from `parameters` is non-finite, so it cannot be clipped. To disable this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`",
         float(norm_type)
     );
-    let factor = total_norm.add_scalar(1e-6)?.reciprocal()?.mul_scalar(max_norm)?.clamp_max(1.0)?;
-    grads.iter().try_for_each(|g| g.mul_(&factor).map(|_| ()))?;
+    clip_grads_with_norm_(parameters, max_norm, &total_norm)?;
     Ok(total_norm)
+}
+
+/// Scales all gradients, whose total norm is given, so that it is at most `max_norm`.
+///
+/// # Errors
+/// None for gradients that can be written.
+pub fn clip_grads_with_norm_(parameters: &[Parameter], max_norm: f64, total_norm: &Tensor) -> Result<()> {
+    let _guard = no_grad();
+    let factor = total_norm.add_scalar(1e-6)?.reciprocal()?.mul_scalar(max_norm)?.clamp_max(1.0)?;
+    gradients(parameters).iter().try_for_each(|g| g.mul_(&factor).map(|_| ()))
 }
 
 /// Cuts all gradients to `[-clip_value, clip_value]`.

@@ -7,12 +7,20 @@ mod parametrizations;
 mod parametrize;
 pub mod prune;
 pub mod rnn;
+mod stateless;
 mod swa;
 mod vector;
 
-pub use clip::{clip_grad_norm_, clip_grad_value_, get_total_norm};
+pub use clip::{
+    ClipOptions, clip_grad_norm_, clip_grad_norm_with_, clip_grad_value_, clip_grads_with_norm_,
+    get_total_norm,
+};
 pub use fusion::{fuse_conv_bn_eval, fuse_linear_bn_eval};
-pub use parametrizations::{OrthogonalMap, orthogonal, spectral_norm, weight_norm};
+pub use parametrizations::{
+    OrthogonalMap, OrthogonalOptions, SpectralNormOptions, WeightNormOptions, orthogonal, orthogonal_with,
+    spectral_norm, spectral_norm_with, weight_norm, weight_norm_with,
+};
 pub use parametrize::{Parametrization, Parametrized};
+pub use stateless::functional_call;
 pub use swa::{Average, AverageFn, AveragedModel, update_bn};
 pub use vector::{parameters_to_vector, vector_to_parameters};

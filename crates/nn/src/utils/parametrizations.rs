@@ -5,6 +5,7 @@ use cresset_core::{IntList, Result, Tensor, ensure, library, no_grad, ops};
 use super::parametrize::{Parametrization, Parametrized};
 use crate::init;
 use crate::module::{Buffer, Module, Training};
+use crate::options::options;
 
 /// The norm over all dimensions but one (over all, if none is given), of size 1 where it was taken.
 fn norm_except_dim(v: &Tensor, dim: Option<i64>) -> Result<Tensor> {
@@ -38,13 +39,35 @@ impl Parametrization for WeightNorm {
     }
 }
 
-/// Trains length and direction of a parameter apart, as `torch.nn.utils.parametrizations.weight_norm` (Salimans and
-/// Kingma 2016): the norm is taken over all dimensions but `dim`, or over all.
+options! {
+    /// Optional settings of [`weight_norm`].
+    WeightNormOptions {
+        /// The parameter (default: `weight`).
+        name: String = "weight".into(),
+        /// The dimension that the norm is not taken over; none for one norm of all (default: 0).
+        dim: Option<i64> = Some(0),
+    }
+}
+
+/// Trains length and direction of `weight` apart, as `torch.nn.utils.parametrizations.weight_norm` (Salimans and Kingma
+/// 2016).
 ///
 /// # Errors
 /// `Value` when the module has no such parameter.
-pub fn weight_norm<M: Module + Clone>(module: M, name: &str, dim: Option<i64>) -> Result<Parametrized<M>> {
-    Parametrized::new(module).register(name, WeightNorm { dim })
+pub fn weight_norm<M: Module + Clone>(module: M) -> Result<Parametrized<M>> {
+    weight_norm_with(module, |o| o)
+}
+
+/// [`weight_norm`] with optional settings.
+///
+/// # Errors
+/// As [`weight_norm`].
+pub fn weight_norm_with<M: Module + Clone>(
+    module: M,
+    options: impl FnOnce(WeightNormOptions) -> WeightNormOptions,
+) -> Result<Parametrized<M>> {
+    let o = options(WeightNormOptions::default());
+    Parametrized::new(module).register(&o.name, WeightNorm { dim: o.dim })
 }
 
 /// The largest singular value divided out, by power iteration.
@@ -129,22 +152,43 @@ impl Parametrization for SpectralNorm {
     }
 }
 
-/// Divides a parameter by its largest singular value, as `torch.nn.utils.parametrizations.spectral_norm` (Miyato et al.
-/// 2018); each call in training mode makes so many power iterations.
+options! {
+    /// Optional settings of [`spectral_norm`].
+    SpectralNormOptions {
+        /// The parameter (default: `weight`).
+        name: String = "weight".into(),
+        /// Power iterations of each call in training mode (default: 1).
+        n_power_iterations: usize = 1_usize,
+        /// Least norm that is divided by (default: 1e-12).
+        eps: f64 = 1e-12,
+        /// The dimension of the rows of the matrix (default: 0, but 1 for transposed convolutions).
+        dim: Option<i64> = None,
+    }
+}
+
+/// Divides `weight` by its largest singular value, as `torch.nn.utils.parametrizations.spectral_norm` (Miyato et al.
+/// 2018); each call in training mode makes a power iteration.
 ///
 /// # Errors
 /// `Value` when the module has no such parameter or for no iterations, `Index` for a dimension that it has not.
-pub fn spectral_norm<M: Module + Clone>(
+pub fn spectral_norm<M: Module + Clone>(module: M) -> Result<Parametrized<M>> {
+    spectral_norm_with(module, |o| o)
+}
+
+/// [`spectral_norm`] with optional settings.
+///
+/// # Errors
+/// As [`spectral_norm`].
+pub fn spectral_norm_with<M: Module + Clone>(
     mut module: M,
-    name: &str,
-    n_power_iterations: usize,
-    eps: f64,
-    dim: i64,
+    options: impl FnOnce(SpectralNormOptions) -> SpectralNormOptions,
 ) -> Result<Parametrized<M>> {
     let _guard = no_grad();
-    let weight = weight_of(&mut module, name)?;
-    let norm = SpectralNorm::new(&weight, n_power_iterations, eps, dim)?;
-    Parametrized::new(module).register(name, norm)
+    let o = options(SpectralNormOptions::default());
+    let weight = weight_of(&mut module, &o.name)?;
+    let dim = o.dim.unwrap_or_else(|| i64::from(module.name().starts_with("ConvTranspose")));
+    let norm = SpectralNorm::new(&weight, o.n_power_iterations, o.eps, dim)?;
+    Parametrized::new(module).register(&o.name, norm)
 }
 
 fn weight_of<M: Module>(module: &mut M, name: &str) -> Result<Tensor> {
@@ -286,19 +330,38 @@ impl Parametrization for Orthogonal {
     }
 }
 
-/// Keeps a matrix orthogonal, as `torch.nn.utils.parametrizations.orthogonal`: by default the exponential for square
-/// matrices and reflections for others; with `use_trivialization` about the matrix that it is now.
+options! {
+    /// Optional settings of [`orthogonal`].
+    OrthogonalOptions {
+        /// The parameter (default: `weight`).
+        name: String = "weight".into(),
+        /// How it becomes orthogonal (default: the exponential for square matrices, reflections for others).
+        orthogonal_map: Option<OrthogonalMap> = None,
+        /// Whether the map is about the matrix that it is now (default: yes).
+        use_trivialization: bool = true,
+    }
+}
+
+/// Keeps `weight` an orthogonal matrix, as `torch.nn.utils.parametrizations.orthogonal`.
 ///
 /// # Errors
-/// `Value` when the module has no such parameter or it is no matrix, `NotImplemented` for a map that cannot be undone.
-pub fn orthogonal<M: Module + Clone>(
+/// `Value` when the module has no such parameter or it is no matrix.
+pub fn orthogonal<M: Module + Clone>(module: M) -> Result<Parametrized<M>> {
+    orthogonal_with(module, |o| o)
+}
+
+/// [`orthogonal`] with optional settings.
+///
+/// # Errors
+/// As [`orthogonal`], and `NotImplemented` for a map that cannot be undone.
+pub fn orthogonal_with<M: Module + Clone>(
     mut module: M,
-    name: &str,
-    map: Option<OrthogonalMap>,
-    use_trivialization: bool,
+    options: impl FnOnce(OrthogonalOptions) -> OrthogonalOptions,
 ) -> Result<Parametrized<M>> {
     let _guard = no_grad();
-    let weight = weight_of(&mut module, name)?;
+    let OrthogonalOptions { name, orthogonal_map: map, use_trivialization } =
+        options(OrthogonalOptions::default());
+    let weight = weight_of(&mut module, &name)?;
     ensure!(
         weight.dim() >= 2,
         Value,
@@ -315,5 +378,5 @@ pub fn orthogonal<M: Module + Clone>(
         "The householder parametrization does not support complex tensors."
     );
     let rule = Orthogonal::new(&weight, map, use_trivialization)?;
-    Parametrized::new(module).register(name, rule)
+    Parametrized::new(module).register(&name, rule)
 }

@@ -140,7 +140,7 @@ fn attention_transformers_and_losses_take_hooks() -> Result<()> {
 
 #[test]
 fn writing_in_place_behind_a_backward_hook_is_refused() -> Result<()> {
-    let layer = Hooked::new(ReLU::inplace());
+    let layer = Hooked::new(ReLU::with(|o| o.inplace(true)));
     layer.register_full_backward_hook(|_, _, _| Ok(None));
     let x = leaf(&[1.0])?.mul_scalar(2)?;
     let error = layer.forward(&x).unwrap_err();

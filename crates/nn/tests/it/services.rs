@@ -3,7 +3,7 @@
 use cresset_core::{Result, Tensor, ops};
 use cresset_nn::utils::prune::{Method, Pruned, global_unstructured};
 use cresset_nn::utils::{
-    Average, AveragedModel, OrthogonalMap, fuse_conv_bn_eval, orthogonal, spectral_norm, update_bn,
+    Average, AveragedModel, OrthogonalMap, fuse_conv_bn_eval, orthogonal_with, spectral_norm, update_bn,
     weight_norm,
 };
 use cresset_nn::{BatchNorm1d, BatchNorm2d, Conv2d, Forward, Linear, Module, Sequential};
@@ -28,7 +28,7 @@ const WEIGHT: [f32; 6] = [3.0, 4.0, 0.0, -2.0, 1.0, 1.0];
 
 #[test]
 fn weight_norm_trains_length_and_direction() -> Result<()> {
-    let layer = weight_norm(linear(&WEIGHT, 3)?, "weight", Some(0))?;
+    let layer = weight_norm(linear(&WEIGHT, 3)?)?;
     assert_eq!(
         keys(&layer),
         ["bias", "parametrizations.weight.original0", "parametrizations.weight.original1"]
@@ -50,7 +50,7 @@ fn weight_norm_trains_length_and_direction() -> Result<()> {
 
 #[test]
 fn spectral_norm_bounds_the_largest_singular_value() -> Result<()> {
-    let layer = spectral_norm(linear(&WEIGHT, 3)?, "weight", 1, 1e-12, 0)?;
+    let layer = spectral_norm(linear(&WEIGHT, 3)?)?;
     layer.eval();
     assert_eq!(
         keys(&layer),
@@ -74,7 +74,7 @@ fn spectral_norm_bounds_the_largest_singular_value() -> Result<()> {
 #[test]
 fn orthogonal_keeps_the_columns_orthogonal() -> Result<()> {
     for map in [OrthogonalMap::Householder, OrthogonalMap::Cayley] {
-        let layer = orthogonal(linear(&WEIGHT, 3)?, "weight", Some(map), true)?;
+        let layer = orthogonal_with(linear(&WEIGHT, 3)?, |o| o.orthogonal_map(map))?;
         let original = layer.named_parameters().into_iter().find(|(n, _)| n.ends_with("original")).unwrap().1;
         // The diagonal says the signs of the reflections.
         original.detach().add_(&ops::full([3, 2], 0.3)?.tril_with(|o| o.diagonal(-1))?)?;

@@ -2,7 +2,7 @@
 
 use cresset_core::{Result, Tensor};
 use cresset_nn::Parameter;
-use cresset_nn::utils::{clip_grad_norm_, clip_grad_value_, parameters_to_vector, vector_to_parameters};
+use cresset_nn::utils::{clip_grad_norm_with_, clip_grad_value_, parameters_to_vector, vector_to_parameters};
 
 fn parameter(values: Vec<f32>, grad: Vec<f32>) -> Result<Parameter> {
     let n = values.len() as i64;
@@ -18,11 +18,11 @@ fn grad(p: &Parameter) -> Result<Vec<f32>> {
 #[test]
 fn the_total_norm_is_that_of_all_gradients() -> Result<()> {
     let params = [parameter(vec![0.0; 2], vec![0.0, 3.0])?, parameter(vec![0.0], vec![4.0])?];
-    let norm = clip_grad_norm_(&params, 1.0, 2.0, true)?;
+    let norm = clip_grad_norm_with_(&params, 1.0, |o| o.error_if_nonfinite(true))?;
     assert_eq!(norm.item()?.to_f64(), 5.0);
     // 1 / (5 + 1e-6) of each.
     assert!((grad(&params[0])?[1] - 0.6).abs() < 1e-6 && (grad(&params[1])?[0] - 0.8).abs() < 1e-6);
-    let norm = clip_grad_norm_(&params, 10.0, f64::INFINITY, false)?;
+    let norm = clip_grad_norm_with_(&params, 10.0, |o| o.norm_type(f64::INFINITY))?;
     assert!((norm.item()?.to_f64() - 0.8).abs() < 1e-6 && (grad(&params[1])?[0] - 0.8).abs() < 1e-6);
     Ok(())
 }
@@ -30,7 +30,7 @@ fn the_total_norm_is_that_of_all_gradients() -> Result<()> {
 #[test]
 fn a_norm_that_is_not_finite_is_an_error_on_demand() -> Result<()> {
     let params = [parameter(vec![0.0], vec![f32::NAN])?];
-    let error = clip_grad_norm_(&params, 1.0, 2.0, true).unwrap_err();
+    let error = clip_grad_norm_with_(&params, 1.0, |o| o.error_if_nonfinite(true)).unwrap_err();
     assert!(
         error
             .message()
