@@ -104,9 +104,6 @@ impl EmbeddingBag {
         if o.scale_grad_by_freq {
             text += ", scale_grad_by_freq=True";
         }
-        if o.sparse {
-            text += ", sparse=True";
-        }
         text += &format!(", mode='{}'", o.mode.name());
         if let Some(index) = o.padding_idx {
             text += &format!(", padding_idx={index}");

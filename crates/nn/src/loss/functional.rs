@@ -11,8 +11,8 @@ pub use super::distance::{
 };
 pub use super::likelihood::{
     gaussian_nll_loss, gaussian_nll_loss_with, multi_margin_loss, multi_margin_loss_with,
-    multilabel_margin_loss, multilabel_soft_margin_loss, multilabel_soft_margin_loss_with, poisson_nll_loss,
-    poisson_nll_loss_with,
+    multilabel_margin_loss, multilabel_margin_loss_with, multilabel_soft_margin_loss,
+    multilabel_soft_margin_loss_with, poisson_nll_loss, poisson_nll_loss_with,
 };
 pub use super::sequence::{
     LinearCrossEntropySettings, ctc_loss, ctc_loss_with, linear_cross_entropy, linear_cross_entropy_with,

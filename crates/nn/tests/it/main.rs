@@ -1,5 +1,6 @@
 //! Modules as a user writes them.
 
+mod functional;
 mod hooks;
 mod loading;
 mod modules;

@@ -231,7 +231,7 @@ fn no_grad_zero(t: &Tensor) {
 
 #[test]
 fn a_lazy_layer_survives_a_wrong_first_input() {
-    let layer = LazyConv2d::new(2, 3, |o| o).unwrap();
+    let layer = LazyConv2d::new(2, 3).unwrap();
     let text = layer.forward(&zeros([4]).unwrap()).unwrap_err().to_string();
     assert!(text.contains("Expected 3D (unbatched) or 4D (batched) input to LazyConv2d"), "{text}");
     assert_eq!(layer.forward(&zeros([1, 5, 4, 4]).unwrap()).unwrap().sizes()[..], [1, 2, 2, 2]);
