@@ -103,9 +103,7 @@ mod transcendental;
 mod unary;
 mod unique;
 mod unpool;
-mod upsample_antialiased;
-mod upsample_linear;
-mod upsample_nearest;
+mod upsample;
 mod vector_norm;
 mod view_grad;
 pub(crate) mod view_layout;
@@ -209,9 +207,7 @@ pub use transcendental::*;
 pub use unary::*;
 pub use unique::*;
 pub use unpool::*;
-pub use upsample_antialiased::*;
-pub use upsample_linear::*;
-pub use upsample_nearest::*;
+pub use upsample::*;
 pub use vector_norm::*;
 pub use view_grad::*;
 pub use views::*;
@@ -322,9 +318,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     unary::OPS,
     unique::OPS,
     unpool::OPS,
-    upsample_antialiased::OPS,
-    upsample_linear::OPS,
-    upsample_nearest::OPS,
+    upsample::OPS,
     vector_norm::OPS,
     view_grad::OPS,
     views::OPS,

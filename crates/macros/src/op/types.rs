@@ -1,7 +1,7 @@
 //! Which Rust types stand for a schema type: what a kernel takes, what a caller passes, what an options struct keeps.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{format_ident, quote};
 
 use crate::schema::{Argument, Base, Default, Form, Ty};
 
@@ -222,7 +222,7 @@ pub fn setter_borrows(ty: Ty) -> bool {
 
 /// What `call` takes, from an options field.
 pub fn from_field(name: &Ident, ty: Ty) -> TokenStream {
-    let field = quote_spanned!(name.span()=> options.#name);
+    let field = quote!(options.#name);
     match (ty.base, ty.form) {
         (Base::Tensor | Base::Generator, Form::Optional) => quote!(#field.as_ref()),
         (Base::Str, Form::Optional) | (_, Form::OptionalList) => quote!(#field.as_deref()),
