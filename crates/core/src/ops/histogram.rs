@@ -99,7 +99,9 @@ mod histogramdd_int_bins {
         weight: Option<&Tensor>,
         density: bool,
     ) -> Result<(Tensor, Vec<Tensor>)> {
-        histogramdd::call(this, &vec![bins; this.size(-1)? as usize], range, weight, density)
+        let n = this.size(-1)?;
+        crate::copy::check_room(n)?;
+        histogramdd::call(this, &vec![bins; n as usize], range, weight, density)
     }
 }
 

@@ -330,6 +330,7 @@ mod combinations {
             return new_empty::call(this, &[0], None, None);
         }
         let n = this.numel() as i64;
+        check_combinations(n, r, with_replacement)?;
         let mut rows = Vec::new();
         let mut row: Vec<i64> = (0..r).map(|i| if with_replacement { 0 } else { i }).collect();
         let step = i64::from(!with_replacement);
@@ -347,6 +348,15 @@ mod combinations {
         let count = rows.len() as i64 / r;
         index_select::call(this, 0, &Tensor::from_vec(rows, [count * r])?)?.reshape([count, r])
     }
+}
+
+/// Refuses what PyTorch's grid of all tuples could not hold, or would not fit into memory.
+fn check_combinations(n: i64, r: i64, with_replacement: bool) -> Result<()> {
+    let grid = u32::try_from(r).ok().and_then(|r| n.checked_pow(r));
+    ensure!(grid.is_some(), "numel: integer multiplication overflow");
+    let from = if with_replacement { n + r - 1 } else { n };
+    let count = (0..r).fold(1.0, |c, i| c * (from - i).max(0) as f64 / (i + 1) as f64);
+    crate::copy::check_room((count.max(1.0) * r as f64) as i64)
 }
 
 /// The tensor repeated along each dimension; new ones in front.

@@ -67,6 +67,10 @@ impl Call {
         Ok(Call { dim, reduction, sizes, segments })
     }
 
+    fn result_sizes(&self, data: &Tensor) -> Vec<i64> {
+        [&self.sizes[..], &data.sizes()[self.dim + 1..]].concat()
+    }
+
     fn kernel(&self, data: &Tensor) -> Segments<'_> {
         let shape = along(&data.sizes(), self.dim);
         let (segments, reduction) = (&self.segments[..], self.reduction);
@@ -141,9 +145,7 @@ mod segment_reduce {
         check_data(data)?;
         let compute = float_type(data.dtype());
         let x = dense(data, compute)?;
-        let mut sizes = call.sizes.clone();
-        sizes.extend_from_slice(&data.sizes()[call.dim + 1..]);
-        let result = Tensor::empty_of(&sizes, compute, data.device())?;
+        let result = Tensor::empty_of(&call.result_sizes(data), compute, data.device())?;
         access([&result.raw()], [&x.raw()], |[o], [x]| {
             // SAFETY: both are locked, row-major and of the type that they are read as; the output is fresh.
             with_float!(compute, T => unsafe {
@@ -192,6 +194,12 @@ mod _segment_reduce_backward {
             "segment_reduce_backward: expected gradients {:?}, got {:?}",
             output.sizes().as_slice(),
             grad.sizes().as_slice()
+        );
+        ensure!(
+            output.sizes()[..] == call.result_sizes(data)[..],
+            "segment_reduce_backward: expected results {:?}, got {:?}",
+            call.result_sizes(data),
+            output.sizes().as_slice()
         );
         let compute = float_type(data.dtype());
         let (g, y, x) = (dense(grad, compute)?, dense(output, compute)?, dense(data, compute)?);
