@@ -2,7 +2,7 @@
 
 use cresset_core::ops::{cat, sparse_coo_tensor_indices_size};
 use cresset_core::value::Value;
-use cresset_core::{DType, Tensor, no_grad};
+use cresset_core::{DType, Error, Tensor, no_grad};
 use cresset_optim::{self as optim, Hyper, Optimizer, OptimizerState, Update};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::array::Array;
 use crate::call::tensor;
 use crate::compare::{Check, Tolerance, close, compare};
+use crate::failure::Failure;
 use crate::kit::{Kit, Pack, Reason};
 use crate::report::{FileReport, Outcome, guarded};
 use crate::value::V;
@@ -71,20 +72,73 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     report
 }
 
+/// Calls a function that is generic over algorithms for the one of that name, if there is one.
+macro_rules! by_name {
+    ($name:expr, |$u:ident| $call:expr) => {
+        by_name!($name, |$u| $call; SGD: SGDUpdate, Adam: AdamUpdate, AdamW: AdamWUpdate, RMSprop: RMSpropUpdate,
+            Adagrad: AdagradUpdate, Adadelta: AdadeltaUpdate, Adamax: AdamaxUpdate, NAdam: NAdamUpdate,
+            RAdam: RAdamUpdate, ASGD: ASGDUpdate, Rprop: RpropUpdate, SparseAdam: SparseAdamUpdate,
+            LBFGS: LBFGSUpdate, Adafactor: AdafactorUpdate, Muon: MuonUpdate)
+    };
+    ($name:expr, |$u:ident| $call:expr; $($known:ident: $update:ident),*) => {
+        match $name {
+            $(stringify!($known) => {
+                type $u = optim::$update;
+                Some($call)
+            })*
+            _ => None,
+        }
+    };
+}
+
 fn replay_named(name: &str, case: &Case, pack: &Pack) -> Outcome {
-    macro_rules! by_name {
-        ($($known:ident: $update:ident),*) => {
-            match name {
-                $(stringify!($known) => guarded(|| replay::<optim::$update>(case, pack)),)*
-                _ => Outcome::Skipped,
-            }
-        };
+    by_name!(name, |U| guarded(|| replay::<U>(case, pack))).unwrap_or(Outcome::Skipped)
+}
+
+/// Makes the optimizer of that name; `None` if there is none.
+pub fn construct(
+    name: &str,
+    kwargs: &BTreeMap<String, V>,
+    params: &[Tensor],
+    pack: &Pack,
+) -> Option<Result<(), Failure>> {
+    fn make<U: Update>(kwargs: &BTreeMap<String, V>, params: &[Tensor]) -> Result<(), Failure> {
+        let defaults = defaults::<U>(kwargs)?;
+        let lr = defaults.lr();
+        Optimizer::<U>::with(params.iter().cloned(), lr, |_| defaults)?;
+        Ok(())
     }
-    by_name!(
-        SGD: SGDUpdate, Adam: AdamUpdate, AdamW: AdamWUpdate, RMSprop: RMSpropUpdate, Adagrad: AdagradUpdate, Adadelta: AdadeltaUpdate,
-        Adamax: AdamaxUpdate, NAdam: NAdamUpdate, RAdam: RAdamUpdate, ASGD: ASGDUpdate, Rprop: RpropUpdate,
-        SparseAdam: SparseAdamUpdate, LBFGS: LBFGSUpdate, Adafactor: AdafactorUpdate, Muon: MuonUpdate
-    )
+    by_name!(name, |U| without_tensors(kwargs, pack).and_then(|kwargs| make::<U>(&kwargs, params)))
+}
+
+/// The hyper-parameters with numbers for tensors of one element, which only some algorithms of PyTorch take.
+fn without_tensors(kwargs: &BTreeMap<String, V>, pack: &Pack) -> Result<BTreeMap<String, V>, Failure> {
+    let on = |name: &str| kwargs.get(name).is_some_and(V::is_true);
+    let number = |what: &str, v: &V| match v {
+        V::Tensor(_) if on("foreach") && !on("capturable") => {
+            let text = "as a Tensor is not supported for capturable=False and foreach=True";
+            Err(Failure::Argument(Error::value(format!("{what} {text}"))))
+        }
+        V::Tensor(reference) => {
+            let t = tensor(reference, pack)?;
+            if t.numel() != 1 {
+                return Err(Failure::Argument(Error::value(format!("Tensor {what} must be 1-element"))));
+            }
+            Ok(V::Float(t.item()?.to_f64()))
+        }
+        v => Ok(v.clone()),
+    };
+    let entry = |(name, v): (&String, &V)| {
+        let V::List(list) = v else { return Ok((name.clone(), number(name, v)?)) };
+        let tensors = list.iter().filter(|v| matches!(v, V::Tensor(_))).count();
+        if tensors != 0 && tensors != list.len() {
+            let text = format!("{name} must be either both floats or both Tensors");
+            return Err(Failure::Argument(Error::value(text)));
+        }
+        let plain = list.iter().enumerate().map(|(i, v)| number(&format!("{name}[{i}]"), v));
+        Ok((name.clone(), V::List(plain.collect::<Result<_, _>>()?)))
+    };
+    kwargs.iter().map(entry).collect()
 }
 
 fn text(e: cresset_core::Error) -> Reason {
@@ -240,11 +294,14 @@ fn set<O: Hyper>(options: &mut O, key: &str, value: &V) -> Result<(), Reason> {
     }
 }
 
-fn build<U: Update>(case: &Case, params: &[Tensor]) -> Result<Optimizer<U>, Reason> {
+fn defaults<U: Update>(kwargs: &BTreeMap<String, V>) -> Result<U::Options, Reason> {
     let mut defaults = U::Options::default();
-    for (key, value) in &case.kwargs {
-        set(&mut defaults, key, value)?;
-    }
+    kwargs.iter().try_for_each(|(key, value)| set(&mut defaults, key, value))?;
+    Ok(defaults)
+}
+
+fn build<U: Update>(case: &Case, params: &[Tensor]) -> Result<Optimizer<U>, Reason> {
+    let defaults = defaults::<U>(&case.kwargs)?;
     let lr = defaults.lr();
     if case.groups.is_empty() {
         return Optimizer::with(params.iter().cloned(), lr, |_| defaults).map_err(text);

@@ -4,13 +4,15 @@ mod modules;
 
 use std::collections::BTreeMap;
 
-use cresset_core::ErrorKind;
+use cresset_core::{ErrorKind, Tensor, ops};
 use regex_lite::Regex;
 use serde::Deserialize;
 
 use crate::call::{Argument, arguments, untyped};
+use crate::failure::Failure;
 use crate::kit::{Kit, Pack, Reason};
 use crate::ops::with_seed;
+use crate::optim;
 use crate::report::{FileReport, Outcome, guarded};
 use crate::value::V;
 
@@ -18,6 +20,7 @@ use crate::value::V;
 struct Errors {
     ops: Vec<Call>,
     modules: Vec<modules::Case>,
+    optim: Vec<Optimizer>,
 }
 
 /// The exception that PyTorch raises.
@@ -72,6 +75,39 @@ struct Call {
     expected: Expected,
 }
 
+/// The construction of an optimizer for parameters of these sizes.
+#[derive(Debug, Deserialize)]
+struct Optimizer {
+    id: u64,
+    optimizer: String,
+    shapes: Vec<Vec<i64>>,
+    kwargs: BTreeMap<String, V>,
+    #[serde(flatten)]
+    expected: Expected,
+}
+
+impl Optimizer {
+    fn name(&self) -> &str {
+        self.optimizer.trim_start_matches("torch.optim.")
+    }
+
+    fn replay(&self, pack: &Pack) -> Outcome {
+        let mut known = true;
+        let outcome = guarded(|| {
+            let zeros = |sizes: &Vec<i64>| ops::zeros(&sizes[..])?.requires_grad_(true);
+            let params: Result<Vec<Tensor>, _> = self.shapes.iter().map(zeros).collect();
+            let made = optim::construct(self.name(), &self.kwargs, &params.map_err(|e| e.to_string())?, pack);
+            known = made.is_some();
+            match made {
+                Some(Err(Failure::Argument(e) | Failure::Call(e))) => self.expected.check(&e),
+                Some(Err(Failure::Case(reason))) => Err(reason),
+                Some(Ok(())) | None => Err(self.expected.unmet()),
+            }
+        });
+        if known { outcome } else { Outcome::Skipped }
+    }
+}
+
 /// Replays the calls of the file that operators are declared for.
 pub fn run(kit: &Kit, file: &str) -> FileReport {
     let read = kit
@@ -99,6 +135,9 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     }
     for case in &errors.modules {
         report.add(case.subject(), "", format!("m{}", case.id), case.replay(&pack));
+    }
+    for case in &errors.optim {
+        report.add(case.name().into(), "", format!("o{}", case.id), case.replay(&pack));
     }
     report
 }

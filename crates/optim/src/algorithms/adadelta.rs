@@ -4,7 +4,7 @@ use cresset_core::value::Value;
 use cresset_core::{Result, Tensor};
 
 use super::{average_square, decayed, num, real};
-use crate::hyper::{hyper, not_negative};
+use crate::hyper::{hyper, not_negative, python_float};
 use crate::optimizer::{Optimizer, Update};
 use crate::state::State;
 
@@ -25,7 +25,7 @@ hyper! {
     besides { "capturable": Value::Bool(false), "foreach": Value::None, "differentiable": Value::Bool(false) }
     check |h| {
         not_negative("learning rate", h.lr)?;
-        cresset_core::ensure!((0.0..=1.0).contains(&h.rho), Value, "Invalid rho value: {}", h.rho);
+        cresset_core::ensure!((0.0..=1.0).contains(&h.rho), Value, "Invalid rho value: {}", python_float(h.rho));
         not_negative("epsilon value", h.eps)?;
         not_negative("weight_decay value", h.weight_decay)?;
     }

@@ -28,6 +28,7 @@ hyper! {
     check |h| {
         not_negative("learning rate", h.lr)?;
         not_negative("lambd value", h.lambd)?;
+        not_negative("alpha value", h.alpha)?;
         not_negative("weight_decay value", h.weight_decay)?;
     }
 }

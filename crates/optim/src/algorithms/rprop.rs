@@ -4,7 +4,7 @@ use cresset_core::value::Value;
 use cresset_core::{Result, Tensor};
 
 use super::{decayed, num, real};
-use crate::hyper::{Betas, hyper, not_negative};
+use crate::hyper::{Betas, hyper, not_negative, python_float};
 use crate::optimizer::{Optimizer, Update};
 use crate::state::State;
 
@@ -27,8 +27,8 @@ hyper! {
             0.0 < h.etas.0 && h.etas.0 < 1.0 && 1.0 < h.etas.1,
             Value,
             "Invalid eta values: {}, {}",
-            h.etas.0,
-            h.etas.1
+            python_float(h.etas.0),
+            python_float(h.etas.1)
         );
     }
 }
