@@ -33,6 +33,7 @@ mod resampling;
 mod scalar;
 pub mod schema;
 mod second;
+pub mod signal;
 mod sparse;
 pub mod storage;
 mod sugar;
