@@ -7,11 +7,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use cresset_core::{Error, IntList, Scalar, Tensor};
+use cresset_core::{DType, Error, IntList, Scalar, StorageLayout, Tensor};
 use cresset_nn::functional::PaddingMode;
 use cresset_nn::{BagMode, OutputSize, Padding, Reduction};
 
+use crate::array::named;
 use crate::call::tensor;
+use crate::failure::Failure;
 use crate::kit::{Pack, Reason};
 use crate::value::V;
 
@@ -63,6 +65,11 @@ impl<'a> Arguments<'a> {
     pub fn refusing(mut self, refusal: &Refusal) -> Self {
         self.refusal = refusal.clone();
         self
+    }
+
+    /// Where values of wrong types are noted.
+    pub fn refusal(&self) -> &Refusal {
+        &self.refusal
     }
 
     /// Notes what PyTorch says about an argument that has no place in the types of the function.
@@ -240,6 +247,35 @@ impl<'a> Arguments<'a> {
     /// What becomes of losses.
     pub fn reduction(&self) -> Reduction {
         self.known(Reduction::parse(&self.word("reduction", "mean")), Reduction::Mean)
+    }
+
+    /// A dtype that may be absent.
+    pub fn dtype(&self, name: &str) -> Option<DType> {
+        match self.get(name)? {
+            V::DType(dtype) => named(dtype).ok(),
+            _ => None,
+        }
+    }
+
+    /// A layout.
+    pub fn layout(&self, name: &str) -> StorageLayout {
+        match self.get(name) {
+            Some(V::Layout(layout)) if layout == "sparse_coo" => StorageLayout::SparseCoo,
+            _ => StorageLayout::Strided,
+        }
+    }
+
+    /// A tensor that must be there.
+    ///
+    /// # Errors
+    /// [`Failure::Argument`] when there is none.
+    pub fn given(&self, name: &str) -> Result<Tensor, Failure> {
+        let text = match self.get(name) {
+            Some(V::Tensor(reference)) => return Ok(tensor(reference, self.pack)?),
+            Some(v) => format!("argument '{name}' must be Tensor, not {}", v.python_type()),
+            None => format!("missing 1 required positional argument: '{name}'"),
+        };
+        Err(Failure::Argument(Error::type_error(text)))
     }
 
     /// A tensor that may be absent.

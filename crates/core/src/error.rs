@@ -27,6 +27,10 @@ pub enum ErrorKind {
     Io,
     /// `KeyError`.
     Key,
+    /// `AssertionError`.
+    Assertion,
+    /// `AttributeError`.
+    Attribute,
     /// `torch.linalg.LinAlgError`.
     LinAlg,
 }
@@ -69,6 +73,8 @@ impl Error {
         io => Io;
         /// A `KeyError`.
         key => Key;
+        /// An `AttributeError`.
+        attribute => Attribute;
     }
 
     /// The error that caused this one, shown by [`std::error::Error::source`].

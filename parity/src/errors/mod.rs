@@ -1,10 +1,11 @@
 //! Replays `errors.json`: calls that must fail, with PyTorch's kind of exception and message.
 
+mod functions;
 mod modules;
 
 use std::collections::BTreeMap;
 
-use cresset_core::{ErrorKind, Tensor, ops};
+use cresset_core::{Error, ErrorKind, Tensor, ops};
 use regex_lite::Regex;
 use serde::Deserialize;
 
@@ -15,6 +16,7 @@ use crate::ops::with_seed;
 use crate::optim;
 use crate::report::{FileReport, Outcome, guarded};
 use crate::value::V;
+use functions::Passed;
 
 #[derive(Debug, Deserialize)]
 struct Errors {
@@ -124,14 +126,8 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
         report.add(subject, &call.source, format!("e{}", call.id), replay(call, &pack));
     }
     for call in errors.ops.iter().filter(|c| !c.resolved) {
-        if let Some(name) = operator_of(&call.function) {
-            report.add(
-                call.function.clone(),
-                &call.source,
-                format!("e{}", call.id),
-                replay_function(&name, call, &pack),
-            );
-        }
+        let outcome = replay_function(call, &pack);
+        report.add(call.function.clone(), &call.source, format!("e{}", call.id), outcome);
     }
     for case in &errors.modules {
         report.add(case.subject(), "", format!("m{}", case.id), case.replay(&pack));
@@ -142,28 +138,62 @@ pub fn run(kit: &Kit, file: &str) -> FileReport {
     report
 }
 
-/// The operator that a Python function is a name for, by rule: `torch.add`, `torch.special.zeta`. Functions of
-/// `torch.nn.functional` and others that are written in Python have none.
+/// The operator that a Python function is a name for, by rule: `torch.add`, `torch.special.zeta`. Functions that are
+/// written in Python have none.
 fn operator_of(function: &str) -> Option<String> {
     let name = function.strip_prefix("torch.")?;
-    let name = match name.split_once('.') {
-        None => name.to_string(),
+    let name = match name.rsplit_once('.') {
+        None | Some(("Tensor" | "nn.functional", _)) => name.rsplit('.').next()?.to_string(),
         Some((module @ ("special" | "fft" | "linalg"), name)) => format!("{module}_{name}"),
         Some(_) => return None,
     };
     cresset_core::library::all().any(|op| op.name() == name).then_some(name)
 }
 
-fn replay_function(name: &str, call: &Call, pack: &Pack) -> Outcome {
-    guarded(|| {
-        let positional = call.positional.iter().map(|v| untyped(v, pack)).collect::<Result<Vec<_>, _>>()?;
-        let named = call.keyword.iter().map(|(n, v)| Ok((n.clone(), untyped(v, pack)?)));
-        let named = named.collect::<Result<Vec<_>, Reason>>()?;
-        match with_seed(None, || cresset_core::overloads::call(name, &positional, &named)) {
-            Ok(_) => Err(call.expected.unmet()),
-            Err(e) => call.expected.check(&e),
+fn replay_function(call: &Call, pack: &Pack) -> Outcome {
+    let mut known = true;
+    let outcome = guarded(|| match with_seed(None, || attempt(call, pack)) {
+        Ok(None) => {
+            known = false;
+            Ok(())
         }
-    })
+        Ok(Some(())) => Err(call.expected.unmet()),
+        Err(Failure::Argument(e) | Failure::Call(e)) => call.expected.check(&e),
+        Err(Failure::Case(reason)) => Err(reason),
+    });
+    if known { outcome } else { Outcome::Skipped }
+}
+
+/// Calls the function, or the operator that it is a name for; `None` if there is neither.
+fn attempt(call: &Call, pack: &Pack) -> Result<Option<()>, Failure> {
+    let (positional, keyword) = (&call.positional[..], &call.keyword);
+    if functions::call(&call.function, &Passed { positional, keyword, pack })?.is_some() {
+        return Ok(Some(()));
+    }
+    if let Some(method) = call.function.strip_prefix("torch.Tensor.") {
+        check_self(method, positional)?;
+    }
+    let Some(name) = operator_of(&call.function) else { return Ok(None) };
+    let positional = positional.iter().map(|v| untyped(v, pack)).collect::<Result<Vec<_>, _>>()?;
+    let named = keyword.iter().map(|(n, v)| Ok((n.clone(), untyped(v, pack)?)));
+    let named = named.collect::<Result<Vec<_>, Reason>>()?;
+    cresset_core::overloads::call(&name, &positional, &named)?;
+    Ok(Some(()))
+}
+
+/// Refuses to call a method of tensors on something else.
+fn check_self(method: &str, positional: &[V]) -> Result<(), Failure> {
+    let Some(v) = positional.first().filter(|v| !matches!(v, V::Tensor(_))) else { return Ok(()) };
+    let given = v.python_type();
+    Err(Failure::Argument(match method {
+        // The only ones that PyTorch writes in Python and that take any object for `self` until they use it.
+        "__rdiv__" | "__rtruediv__" => {
+            Error::attribute(format!("'{given}' object has no attribute 'reciprocal'"))
+        }
+        _ => Error::type_error(format!(
+            "descriptor '{method}' for 'torch._C.TensorBase' objects doesn't apply to a '{given}' object"
+        )),
+    }))
 }
 
 fn replay(call: &Call, pack: &Pack) -> Outcome {
@@ -217,6 +247,8 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::OutOfMemory => "OutOfMemoryError",
         ErrorKind::Io => "OSError",
         ErrorKind::Key => "KeyError",
+        ErrorKind::Assertion => "AssertionError",
+        ErrorKind::Attribute => "AttributeError",
         ErrorKind::LinAlg => "_LinAlgError",
         _ => "RuntimeError",
     }

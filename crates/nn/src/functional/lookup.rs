@@ -62,7 +62,7 @@ pub fn embedding_with(
 
 /// The number of a row, counted from the start.
 pub(crate) fn row(index: i64, rows: i64, text: &str) -> Result<i64> {
-    ensure!((-rows..rows).contains(&index), Value, "{text}");
+    ensure!((-rows..rows).contains(&index), Assertion, "{text}");
     Ok(index.rem_euclid(rows))
 }
 

@@ -2,18 +2,7 @@
 
 use cresset_core::{Result, Scalar, Tensor, ensure, ops};
 
-use crate::module::float;
 use crate::options::options;
-
-/// Zeroes each element with probability `p` and divides the others by `1 - p`; nothing unless `training`.
-///
-/// # Errors
-/// `Value` unless `p` lies between 0 and 1.
-pub fn dropout(input: &Tensor, p: f64, training: bool) -> Result<Tensor> {
-    let text = "dropout probability has to be between 0 and 1, but got";
-    ensure!((0.0..=1.0).contains(&p), Value, "{text} {}", float(p));
-    ops::dropout(input, p, training)
-}
 
 options! {
     /// Optional settings of [`hardtanh_with`].

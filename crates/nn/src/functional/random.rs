@@ -1,49 +1,8 @@
-//! Functions that draw random numbers: dropout of channels, samples of classes.
+//! Samples of classes that have gradients.
 
-use cresset_core::ops::feature_dropout;
-use cresset_core::{Result, Tensor, ensure, ops};
+use cresset_core::{Result, Tensor, ops};
 
 use crate::options::options;
-
-/// Whole channels of `[N, C, L]` or `[C, L]` are zeroed with probability `p` in training, and the rest is scaled.
-///
-/// # Errors
-/// `Runtime` for another number of dimensions or unless `p` lies between 0 and 1.
-pub fn dropout1d(input: &Tensor, p: f64, training: bool) -> Result<Tensor> {
-    let dims = input.dim();
-    ensure!(
-        dims == 2 || dims == 3,
-        "dropout1d: Expected 2D or 3D input, but received a {dims}D input. Note that dropout1d exists to provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
-    );
-    by_channel(input, p, training, dims == 2)
-}
-
-/// Whole channels of `[N, C, H, W]` are zeroed with probability `p` in training, and the rest is scaled.
-///
-/// As in PyTorch, three dimensions are `[N, C, L]`.
-///
-/// # Errors
-/// `Runtime` unless `p` lies between 0 and 1.
-pub fn dropout2d(input: &Tensor, p: f64, training: bool) -> Result<Tensor> {
-    feature_dropout(input, p, training)
-}
-
-/// Whole channels of `[N, C, D, H, W]` or `[C, D, H, W]` are zeroed with probability `p` in training, and the rest is
-/// scaled.
-///
-/// # Errors
-/// `Runtime` unless `p` lies between 0 and 1.
-pub fn dropout3d(input: &Tensor, p: f64, training: bool) -> Result<Tensor> {
-    by_channel(input, p, training, input.dim() != 5)
-}
-
-/// An input without batch is a batch of one.
-fn by_channel(input: &Tensor, p: f64, training: bool, unbatched: bool) -> Result<Tensor> {
-    if unbatched {
-        return feature_dropout(&input.unsqueeze(0)?, p, training)?.squeeze_dim(0);
-    }
-    feature_dropout(input, p, training)
-}
 
 options! {
     /// Optional settings of [`gumbel_softmax`].

@@ -99,7 +99,7 @@ impl MultiheadAttention {
     /// Of that many elements, shared among that many heads.
     ///
     /// # Errors
-    /// `Value` unless both are positive, `Runtime` unless the heads divide the elements.
+    /// `Value` unless both are positive, `Assertion` unless the heads divide the elements.
     pub fn new(embed_dim: i64, num_heads: i64) -> Result<Self> {
         Self::with(embed_dim, num_heads, |o| o)
     }
@@ -119,7 +119,7 @@ impl MultiheadAttention {
             Value,
             "embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and num_heads={num_heads} instead"
         );
-        ensure!(embed_dim % num_heads == 0, Value, "embed_dim must be divisible by num_heads");
+        ensure!(embed_dim % num_heads == 0, Assertion, "embed_dim must be divisible by num_heads");
         let (k, v) = (o.kdim.unwrap_or(embed_dim), o.vdim.unwrap_or(embed_dim));
         let same = k == embed_dim && v == embed_dim;
         let make = |on: bool, sizes: &[i64]| if on { parameter(sizes, o.dtype).map(Some) } else { Ok(None) };
@@ -204,16 +204,26 @@ impl MultiheadAttention {
         let (length, batch, width) = (query.size(0)?, query.size(1)?, query.size(2)?);
         ensure!(
             width == self.embed_dim,
-            Value,
+            Assertion,
             "was expecting embedding dimension of {}, but got {width}",
             self.embed_dim
         );
+        let (k, v) = (key.sizes(), value.sizes());
+        if self.in_proj_weight.is_some() {
+            ensure!(
+                k == v,
+                Assertion,
+                "key shape torch.Size({:?}) does not match value shape torch.Size({:?})",
+                &k[..],
+                &v[..]
+            );
+        }
         ensure!(
-            key.sizes()[..2] == value.sizes()[..2],
-            Value,
-            "key's sequence and batch dims {:?} do not match value's {:?}",
-            &key.sizes()[..2],
-            &value.sizes()[..2]
+            k[..2] == v[..2],
+            Assertion,
+            "key's sequence and batch dims torch.Size({:?}) do not match value's torch.Size({:?})",
+            &k[..2],
+            &v[..2]
         );
         let [q, mut k, mut v] = self.project(inputs)?;
         let mut masks = Masks::new(o, &q, batched)?;
@@ -309,21 +319,27 @@ fn check_dims(query: &Tensor, key: &Tensor, value: &Tensor, o: &AttentionOptions
     let [q, k, v] = [query, key, value].map(Tensor::dim);
     ensure!(
         q == 2 || q == 3,
-        Value,
+        Assertion,
         "query should be unbatched 2D or batched 3D tensor but received {q}-D query tensor"
     );
     let kind = if q == 3 { "batched (3-D)" } else { "unbatched (2-D)" };
     ensure!(
         k == q && v == q,
-        Value,
+        Assertion,
         "For {kind} `query`, expected `key` and `value` to be {q}-D but found {k}-D and {v}-D tensors respectively"
     );
     if let Some(mask) = o.key_padding_mask.as_ref().filter(|m| m.dim() != q - 1) {
         bail!(
-            Value,
+            Assertion,
             "For {kind} `query`, expected `key_padding_mask` to be `None` or {}-D but found {}-D tensor instead",
             q - 1,
             mask.dim()
+        );
+    }
+    if let Some(dims) = o.attn_mask.as_ref().map(Tensor::dim).filter(|n| !matches!(n, 2 | 3)) {
+        bail!(
+            Assertion,
+            "For {kind} `query`, expected `attn_mask` to be `None`, 2-D or 3-D but found {dims}-D tensor instead"
         );
     }
     Ok(q == 3)

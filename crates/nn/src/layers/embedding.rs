@@ -51,7 +51,7 @@ impl Embedding {
     /// With optional settings.
     ///
     /// # Errors
-    /// `Runtime` for negative sizes, `Value` when `padding_idx` is no row.
+    /// `Runtime` for negative sizes, `Assertion` when `padding_idx` is no row.
     pub fn with(
         num_embeddings: i64,
         embedding_dim: i64,
@@ -66,9 +66,9 @@ impl Embedding {
     /// With given vectors `[num_embeddings, embedding_dim]`, which are trained unless `freeze`.
     ///
     /// # Errors
-    /// `Value` unless there are two dimensions.
+    /// `Assertion` unless there are two dimensions.
     pub fn from_pretrained(vectors: &Tensor, freeze: bool) -> Result<Embedding> {
-        ensure!(vectors.dim() == 2, Value, "Embeddings parameter is expected to be 2-dimensional");
+        ensure!(vectors.dim() == 2, Assertion, "Embeddings parameter is expected to be 2-dimensional");
         let weight = Parameter::new(vectors.detach())?;
         weight.set_requires_grad(!freeze)?;
         Ok(Embedding { weight, options: EmbeddingOptions::default() })

@@ -55,7 +55,7 @@ impl EmbeddingBag {
     /// With optional settings.
     ///
     /// # Errors
-    /// `Runtime` for negative sizes, `Value` when `padding_idx` is no row.
+    /// `Runtime` for negative sizes, `Assertion` when `padding_idx` is no row.
     pub fn with(
         num_embeddings: i64,
         embedding_dim: i64,

@@ -135,13 +135,14 @@ options! {
 /// # Shapes
 /// `input [N, C]` or `[C]`; `target [N]` or `[]`.
 /// # Errors
-/// `Runtime` when shapes do not fit or a target is no class, `Value` unless the weight has one dimension.
+/// `Runtime` when shapes do not fit or a target is no class, `Value` unless the weight has one dimension and `p` is 1 or 2.
 pub fn multi_margin_loss_with(
     input: &Tensor,
     target: &Tensor,
     options: impl FnOnce(MultiMarginOptions) -> MultiMarginOptions,
 ) -> Result<Tensor> {
     let o = options(MultiMarginOptions::default());
+    ensure!(matches!(o.p.to_f64(), 1.0 | 2.0), Value, "only p == 1 and p == 2 supported");
     ensure!(o.weight.as_ref().is_none_or(|w| w.dim() == 1), Value, "weight must be one-dimensional");
     ops::multi_margin_loss_with(input, target, |f| {
         f.p(o.p).margin(o.margin).weight(o.weight.as_ref()).reduction(o.reduction.code())

@@ -182,7 +182,7 @@ impl<M: Module + Clone> Pruned<M> {
     /// Prunes the parameter of that name, in addition to what is pruned of it already.
     ///
     /// # Errors
-    /// `Value` when there is no such parameter, and for impossible amounts.
+    /// `Attribute` when there is no such parameter, `Value` for impossible amounts.
     pub fn prune(&mut self, name: &str, method: &Method) -> Result<()> {
         let _guard = no_grad();
         let entry = self.entry(name)?;
@@ -196,7 +196,7 @@ impl<M: Module + Clone> Pruned<M> {
             return Ok(&mut self.entries[i]);
         }
         let Some(p) = self.module.own_parameter(name) else {
-            cresset_core::bail!(Value, "'{}' object has no attribute '{name}'", self.module.name())
+            cresset_core::bail!(Attribute, "'{}' object has no attribute '{name}'", self.module.name())
         };
         self.entries.push(Entry::new(name, p)?);
         let last = self.entries.len() - 1;
@@ -254,7 +254,7 @@ pub trait Prunable {
     /// Original and mask of the parameter of that name, which is pruned from now on.
     ///
     /// # Errors
-    /// `Value` when there is no such parameter.
+    /// `Attribute` when there is no such parameter.
     fn original_and_mask(&mut self, name: &str) -> Result<(Tensor, Tensor)>;
 }
 
