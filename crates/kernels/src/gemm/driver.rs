@@ -294,6 +294,12 @@ fn column_step<T>(n: usize, k: usize, micro: &Micro<T>, blocks: usize) -> usize 
     n.div_ceil(blocks).next_multiple_of(micro.lanes)
 }
 
+/// Whether the transposed product is faster: the rows of A are packed all at once and go through memory, the columns of B
+/// block by block in cache, so A should be the smaller one, unless storing C transposed costs more.
+pub(super) fn swap_pays(m: usize, n: usize, k: usize) -> bool {
+    m >= 2 * n && k >= 2 * n && m * k > A_ELEMENTS / 8
+}
+
 /// The columns of B that a block reads.
 #[derive(Clone, Copy)]
 enum Lines<'a, T> {

@@ -181,7 +181,9 @@ unsafe fn matmul_on<T: Real, S: Load<T> + Save<T>>(
 ) {
     let Shape { items, m, n, k, alpha, beta, bias } = shape;
     let columns_apart = c.col != 1 && c.row == 1;
-    let swap = (n < m && n <= skinny::ROWS) || (columns_apart && m > skinny::ROWS);
+    let swap = (n < m && n <= skinny::ROWS)
+        || (columns_apart && m > skinny::ROWS)
+        || driver::swap_pays(m, n, k) && n > skinny::ROWS;
     if let Some(bias) = bias.transpose().filter(|_| swap) {
         let c = Rows { row: c.col, col: c.row, ..c };
         let shape = Shape { m: n, n: m, bias, ..shape };

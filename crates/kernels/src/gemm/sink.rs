@@ -60,6 +60,40 @@ impl<S> Rows<'_, S> {
     }
 }
 
+impl<S> Rows<'_, S> {
+    /// Transposes a block into columns that lie in memory as `T`, eight rows at a time; returns how many rows were done.
+    ///
+    /// # Safety
+    /// As for [`Sink::store`].
+    unsafe fn store_columns<T: Real>(
+        &self,
+        item: usize,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        block: *const T,
+        row: usize,
+    ) -> usize
+    where
+        S: Save<T>,
+    {
+        if TypeId::of::<S>() != TypeId::of::<T>() || self.col <= 1 {
+            return 0;
+        }
+        let (whole, col) = (rows.len() / 8 * 8, self.col as usize);
+        for i in (0..whole).step_by(8) {
+            let to: *mut T = self.at(item, rows.start + i, cols.start).cast();
+            // SAFETY: the caller promises that these rows and columns exist, here and in the block.
+            unsafe {
+                let from = block.add(i * row);
+                for j in T::transpose8(from, row as isize, cols.len(), to, col)..cols.len() {
+                    (0..8).for_each(|i| *to.add(j * col + i) = *from.add(i * row + j));
+                }
+            }
+        }
+        whole
+    }
+}
+
 impl<T: Real, S: Save<T>> Sink<T> for Rows<'_, S> {
     fn direct(&self, item: usize, rows: Range<usize>, cols: Range<usize>) -> Option<(*mut T, isize)> {
         let same = TypeId::of::<S>() == TypeId::of::<T>() && self.col == 1;
@@ -75,7 +109,13 @@ impl<T: Real, S: Save<T>> Sink<T> for Rows<'_, S> {
         row: usize,
         beta: T,
     ) {
-        for i in 0..rows.len() {
+        let first = if beta == T::ZERO && self.row == 1 {
+            // SAFETY: the caller's promise is passed on.
+            unsafe { self.store_columns(item, rows.clone(), cols.clone(), block, row) }
+        } else {
+            0
+        };
+        for i in first..rows.len() {
             // SAFETY: the caller promises that these rows and columns exist, here and in the block.
             unsafe {
                 let src = std::slice::from_raw_parts(block.add(i * row), cols.len());

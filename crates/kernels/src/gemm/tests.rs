@@ -152,6 +152,8 @@ fn long_sums_and_many_rows_are_cut_without_a_trace() {
     check::<f32, f32>(1, [5, 7, 20_000], [RowMajor; 3], (1.0, 3.0), 1);
     check::<bf16, f32>(2, [5, 7, 9_000], [RowMajor; 3], (1.0, 1.0), 1);
     check::<f32, f32>(1, [1100, 50, 600], [RowMajor, ColMajor, RowMajor], (1.0, 0.0), 2);
+    check::<f64, f64>(1, [1100, 50, 600], [ColMajor, RowMajor, RowMajor], (2.0, -1.0), 2);
+    check::<f64, f64>(1, [1100, 52, 600], [ColMajor, RowMajor, RowMajor], (1.0, 0.0), 0);
     check::<f64, f64>(40, [33, 100, 65], [RowMajor; 3], (1.0, 0.0), 0);
 }
 
