@@ -22,6 +22,7 @@ mod matrices;
 pub mod modes;
 pub mod op;
 pub mod ops;
+pub mod optimizer;
 pub mod overloads;
 mod pointwise;
 mod pooling;

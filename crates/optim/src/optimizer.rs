@@ -33,19 +33,11 @@ pub trait Update {
         Ok(())
     }
 
-    /// Updates one parameter in place. Gradients are switched off.
+    /// Updates the parameters of a group that have a gradient, in place. Gradients are switched off.
     ///
     /// # Errors
-    /// For states that another algorithm wrote.
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, options: &Self::Options) -> Result<()>;
-
-    /// Updates the parameters of a group that have a gradient.
-    ///
-    /// # Errors
-    /// As [`Update::update`].
-    fn update_all(items: Vec<Item<'_>>, options: &Self::Options) -> Result<()> {
-        items.into_iter().try_for_each(|item| Self::update(&item.param, &item.grad, item.state, options))
-    }
+    /// `Key` for states that another algorithm wrote.
+    fn update(items: Vec<Item<'_>>, options: &Self::Options) -> Result<()>;
 
     /// Updates all groups with a closure that computes the loss and its gradients; most algorithms call it once.
     ///
@@ -109,7 +101,7 @@ impl<O> Group<O> {
             let instead = if name.starts_with("Adam") { ", please consider SparseAdam instead" } else { "" };
             bail!("{name} does not support sparse gradients{instead}");
         }
-        U::update_all(items, &self.options)
+        U::update(items, &self.options)
     }
 }
 

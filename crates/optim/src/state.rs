@@ -64,6 +64,14 @@ impl State {
         self.0.retain(|(k, _)| k != key);
     }
 
+    /// [`State::zeros_like`] of an algorithm that has the state only with some options.
+    ///
+    /// # Errors
+    /// None for tensors that can be allocated.
+    pub fn zeros_like_if(&mut self, has: bool, key: &str, param: &Tensor) -> Result<Option<Tensor>> {
+        has.then(|| self.zeros_like(key, param)).transpose()
+    }
+
     /// A 0-dim tensor of that name, `first` at first. Old files have a number in its place.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! Adadelta: steps as large as the recent ones were.
 
+use cresset_core::Result;
+use cresset_core::optimizer::Direction;
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor};
 
-use super::{average_square, decayed, num, real};
+use super::fused;
 use crate::hyper::{hyper, not_negative, python_float};
-use crate::optimizer::{Optimizer, Update};
-use crate::state::State;
+use crate::optimizer::{Item, Optimizer, Update};
 
 hyper! {
     /// Hyper-parameters of [`Adadelta`].
@@ -41,16 +41,13 @@ pub struct AdadeltaUpdate;
 impl Update for AdadeltaUpdate {
     type Options = AdadeltaOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &AdadeltaOptions) -> Result<()> {
-        state.next_step()?;
-        let grad = real(&decayed(param, grad, h.weight_decay, h.maximize)?)?;
-        let square_avg = real(&state.zeros_like("square_avg", param)?)?;
-        let acc_delta = real(&state.zeros_like("acc_delta", param)?)?;
-        average_square(&square_avg, &grad, h.rho)?;
-        let eps = num(h.eps)?;
-        let root = square_avg.add(&eps)?.sqrt_()?;
-        let delta = acc_delta.add(&eps)?.sqrt_()?.div_(&root)?.mul_(&grad)?;
-        average_square(&acc_delta, &delta, h.rho)?;
-        real(param)?.add_with_(&delta, |o| o.alpha(-h.lr)).map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &AdadeltaOptions) -> Result<()> {
+        let direction = Direction::new(h.maximize, h.weight_decay, None);
+        let rule = cresset_core::optimizer::Adadelta { direction, lr: h.lr, rho: h.rho, eps: h.eps };
+        fused(items, |param, state| {
+            state.next_step()?;
+            let square_avg = state.zeros_like("square_avg", param)?;
+            Ok((rule, [Some(square_avg), Some(state.zeros_like("acc_delta", param)?), None]))
+        })
     }
 }

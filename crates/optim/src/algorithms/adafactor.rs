@@ -5,7 +5,7 @@ use cresset_core::{DType, Result, Tensor, ensure, ops};
 
 use super::num;
 use crate::hyper::{HyperValue, hyper, python_float};
-use crate::optimizer::{Optimizer, Update};
+use crate::optimizer::{Item, Optimizer, Update};
 use crate::state::State;
 
 /// The least second moment (the dtype's epsilon, if it is not given) and the least size of a parameter.
@@ -75,29 +75,35 @@ pub struct AdafactorUpdate;
 impl Update for AdafactorUpdate {
     type Options = AdafactorOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &AdafactorOptions) -> Result<()> {
-        ensure!(!param.is_complex(), "Adafactor does not support complex parameters");
-        ensure!(!grad.is_sparse(), "Adafactor does not support sparse gradients");
-        let grad = if h.maximize { grad.neg()? } else { grad.clone() };
-        let step = state.next_step()?;
-        let eps = h.eps.0.unwrap_or_else(|| epsilon(param.dtype()));
-        let size = root_mean_square(param)?;
-        let rate = h.eps.1.max(size) * h.lr.min(1.0 / step.sqrt());
-        if h.weight_decay != 0.0 {
-            param.mul_(&num(1.0 - h.lr * h.weight_decay)?)?;
-        }
-        let forget = step.powf(h.beta2_decay);
-        let variance = match grad.dim() {
-            0 | 1 => {
-                let variance = state.zeros_like("variance", param)?;
-                variance.lerp_scalar_(&grad.mul(&grad)?, forget)?.clone_tensor()?
-            }
-            _ => factored(&grad, state, forget, eps)?,
-        };
-        let update = variance.clamp_min_(eps * eps)?.rsqrt_()?.mul_(&grad)?;
-        let excess = (root_mean_square(&update)? / h.d).max(1.0);
-        param.add_with_(&update, |o| o.alpha(-rate / excess)).map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &AdafactorOptions) -> Result<()> {
+        items.into_iter().try_for_each(|item| update(item, h))
     }
+}
+
+fn update(item: Item<'_>, h: &AdafactorOptions) -> Result<()> {
+    let Item { param, grad, state } = item;
+    let (param, grad) = (&param, &grad);
+    ensure!(!param.is_complex(), "Adafactor does not support complex parameters");
+    ensure!(!grad.is_sparse(), "Adafactor does not support sparse gradients");
+    let grad = if h.maximize { grad.neg()? } else { grad.clone() };
+    let step = state.next_step()?;
+    let eps = h.eps.0.unwrap_or_else(|| epsilon(param.dtype()));
+    let size = root_mean_square(param)?;
+    let rate = h.eps.1.max(size) * h.lr.min(1.0 / step.sqrt());
+    if h.weight_decay != 0.0 {
+        param.mul_(&num(1.0 - h.lr * h.weight_decay)?)?;
+    }
+    let forget = step.powf(h.beta2_decay);
+    let variance = match grad.dim() {
+        0 | 1 => {
+            let variance = state.zeros_like("variance", param)?;
+            variance.lerp_scalar_(&grad.mul(&grad)?, forget)?.clone_tensor()?
+        }
+        _ => factored(&grad, state, forget, eps)?,
+    };
+    let update = variance.clamp_min_(eps * eps)?.rsqrt_()?.mul_(&grad)?;
+    let excess = (root_mean_square(&update)? / h.d).max(1.0);
+    param.add_with_(&update, |o| o.alpha(-rate / excess)).map(|_| ())
 }
 
 /// The second moment of a matrix (of the last two dimensions) from its row and column.

@@ -1,11 +1,12 @@
 //! Adagrad: steps divided by the root of the sum of all squared gradients.
 
+use cresset_core::optimizer::Direction;
 use cresset_core::value::Value;
 use cresset_core::{Result, Tensor, ensure};
 
-use super::{decayed, like, num, real};
+use super::{fused, like, num, real};
 use crate::hyper::{hyper, not_negative};
-use crate::optimizer::{Optimizer, Update};
+use crate::optimizer::{Item, Optimizer, Update};
 use crate::state::State;
 
 hyper! {
@@ -64,16 +65,18 @@ impl Update for AdagradUpdate {
 
     const TAKES_SPARSE: bool = true;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &AdagradOptions) -> Result<()> {
-        let step = state.next_step()?;
-        if grad.is_sparse() {
-            return update_rows(param, grad, state, h, h.lr / (1.0 + (step - 1.0) * h.lr_decay));
+    fn update(items: Vec<Item<'_>>, h: &AdagradOptions) -> Result<()> {
+        let rate = |step: f64| h.lr / (1.0 + (step - 1.0) * h.lr_decay);
+        let direction = Direction::new(h.maximize, h.weight_decay, None);
+        let (sparse, strided): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.grad.is_sparse());
+        for Item { param, grad, state } in sparse {
+            let step = state.next_step()?;
+            update_rows(&param, &grad, state, h, rate(step))?;
         }
-        let grad = real(&decayed(param, grad, h.weight_decay, h.maximize)?)?;
-        let rate = h.lr / (1.0 + (step - 1.0) * h.lr_decay);
-        let sum = real(state.tensor("sum")?)?;
-        sum.addcmul_(&grad, &grad)?;
-        let root = sum.sqrt()?.add_(&num(h.eps)?)?;
-        real(param)?.addcdiv_with_(&grad, &root, |o| o.value(-rate)).map(|_| ())
+        fused(strided, |_, state| {
+            let rate = rate(state.next_step()?);
+            let rule = cresset_core::optimizer::Adagrad { direction, rate, eps: h.eps };
+            Ok((rule, [Some(state.tensor("sum")?.clone()), None, None]))
+        })
     }
 }

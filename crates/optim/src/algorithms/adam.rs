@@ -1,12 +1,12 @@
 //! Adam and AdamW.
 
+use cresset_core::Result;
+use cresset_core::optimizer::Direction;
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor, ops};
 
-use super::{as_real, by_precision};
+use super::fused;
 use crate::hyper::{Betas, betas, hyper, not_negative};
 use crate::optimizer::{Item, Optimizer, Update};
-use crate::state::State;
 
 macro_rules! adam {
     ($(#[$meta:meta])* $options:ident, decay $decay:literal, decoupled $decoupled:literal) => {
@@ -65,50 +65,27 @@ pub struct AdamWUpdate;
 impl Update for AdamUpdate {
     type Options = AdamOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &AdamOptions) -> Result<()> {
-        Self::update_all(vec![Item { param: param.clone(), grad: grad.clone(), state }], h)
-    }
-
-    fn update_all(items: Vec<Item<'_>>, h: &AdamOptions) -> Result<()> {
-        by_precision(items).into_iter().try_for_each(|items| step(items, h))
+    fn update(items: Vec<Item<'_>>, h: &AdamOptions) -> Result<()> {
+        let direction = Direction::new(h.maximize, h.weight_decay, h.decoupled_weight_decay.then_some(h.lr));
+        fused(items, |param, state| {
+            let step = state.next_step()?;
+            let exp_avg = state.zeros_like("exp_avg", param)?;
+            let exp_avg_sq = state.zeros_like("exp_avg_sq", param)?;
+            let largest = state.zeros_like_if(h.amsgrad, "max_exp_avg_sq", param)?;
+            let rule = cresset_core::optimizer::Adam::new(direction, h.lr, h.betas, h.eps, h.amsgrad, step);
+            Ok((rule, [Some(exp_avg), Some(exp_avg_sq), largest]))
+        })
     }
 }
 
 impl Update for AdamWUpdate {
     type Options = AdamWOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &AdamWOptions) -> Result<()> {
-        Self::update_all(vec![Item { param: param.clone(), grad: grad.clone(), state }], h)
-    }
-
-    fn update_all(items: Vec<Item<'_>>, h: &AdamWOptions) -> Result<()> {
+    fn update(items: Vec<Item<'_>>, h: &AdamWOptions) -> Result<()> {
         let AdamWOptions { lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay } = *h;
-        AdamUpdate::update_all(
+        AdamUpdate::update(
             items,
             &AdamOptions { lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay },
         )
     }
-}
-
-/// One pass over all parameters.
-fn step(items: Vec<Item<'_>>, h: &AdamOptions) -> Result<()> {
-    let params = as_real(items.iter().map(|i| &i.param))?;
-    let grads = as_real(items.iter().map(|i| &i.grad))?;
-    let (mut steps, mut moments, mut squares, mut largest) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for Item { param, state, .. } in items {
-        state.next_step()?;
-        steps.push(state.tensor("step")?.clone());
-        moments.push(state.zeros_like("exp_avg", &param)?);
-        squares.push(state.zeros_like("exp_avg_sq", &param)?);
-        if h.amsgrad {
-            largest.push(state.zeros_like("max_exp_avg_sq", &param)?);
-        }
-    }
-    let (moments, squares, largest) = (as_real(&moments)?, as_real(&squares)?, as_real(&largest)?);
-    let fused = if h.decoupled_weight_decay { ops::_fused_adamw_ } else { ops::_fused_adam_ };
-    let (lr, (beta1, beta2), decay) = (h.lr, h.betas, h.weight_decay);
-    fused(
-        &params, &grads, &moments, &squares, &largest, &steps, lr, beta1, beta2, decay, h.eps, h.amsgrad,
-        h.maximize,
-    )
 }

@@ -1,12 +1,12 @@
 //! Adamax: Adam with the largest gradient in place of the second moment.
 
+use cresset_core::Result;
+use cresset_core::optimizer::Direction;
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor};
 
-use super::{decayed, num, real};
+use super::fused;
 use crate::hyper::{Betas, betas, hyper, not_negative};
-use crate::optimizer::{Optimizer, Update};
-use crate::state::State;
+use crate::optimizer::{Item, Optimizer, Update};
 
 hyper! {
     /// Hyper-parameters of [`Adamax`].
@@ -40,15 +40,13 @@ pub struct AdamaxUpdate;
 impl Update for AdamaxUpdate {
     type Options = AdamaxOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &AdamaxOptions) -> Result<()> {
-        let step = state.next_step()?;
-        let grad = real(&decayed(param, grad, h.weight_decay, h.maximize)?)?;
-        let exp_avg = real(&state.zeros_like("exp_avg", param)?)?;
-        let exp_inf = real(&state.zeros_like("exp_inf", param)?)?;
-        exp_avg.lerp_scalar_(&grad, 1.0 - h.betas.0)?;
-        let size = grad.abs()?.add_(&num(h.eps)?)?;
-        exp_inf.mul_(&num(h.betas.1)?)?.copy_(&exp_inf.maximum(&size)?)?;
-        let rate = h.lr / (1.0 - h.betas.0.powf(step));
-        real(param)?.addcdiv_with_(&exp_avg, &exp_inf, |o| o.value(-rate)).map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &AdamaxOptions) -> Result<()> {
+        let direction = Direction::new(h.maximize, h.weight_decay, None);
+        fused(items, |param, state| {
+            let rate = h.lr / (1.0 - h.betas.0.powf(state.next_step()?));
+            let rule = cresset_core::optimizer::Adamax { direction, rate, betas: h.betas, eps: h.eps };
+            let exp_avg = state.zeros_like("exp_avg", param)?;
+            Ok((rule, [Some(exp_avg), Some(state.zeros_like("exp_inf", param)?), None]))
+        })
     }
 }

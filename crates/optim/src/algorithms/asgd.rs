@@ -1,12 +1,12 @@
 //! Averaged stochastic gradient descent.
 
+use cresset_core::Result;
+use cresset_core::optimizer::{Asgd, Direction};
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor};
 
-use super::{decayed, num, real};
+use super::{fused, num};
 use crate::hyper::{hyper, not_negative};
-use crate::optimizer::{Optimizer, Update};
-use crate::state::State;
+use crate::optimizer::{Item, Optimizer, Update};
 
 hyper! {
     /// Hyper-parameters of [`ASGD`].
@@ -42,22 +42,17 @@ pub struct ASGDUpdate;
 impl Update for ASGDUpdate {
     type Options = ASGDOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &ASGDOptions) -> Result<()> {
-        let eta = state.number("eta", h.lr)?;
-        let mu = state.number("mu", 1.0)?;
-        let ax = real(&state.zeros_like("ax", param)?)?;
-        let step = state.next_step()?;
-        let grad = real(&decayed(param, grad, h.weight_decay, h.maximize)?)?;
-        let param = real(param)?;
-        let rate = eta.item()?.to_f64();
-        param.mul_(&num(1.0 - h.lambd * rate)?)?.add_with_(&grad, |o| o.alpha(-rate))?;
-        let weight = mu.item()?.to_f64();
-        if weight == 1.0 {
-            ax.copy_(&param)?
-        } else {
-            ax.add_(&param.sub(&ax)?.mul_(&mu)?)?
-        };
-        eta.copy_(&num(h.lr / (1.0 + h.lambd * h.lr * step).powf(h.alpha))?)?;
-        mu.copy_(&num(1.0 / (step - h.t0).max(1.0))?).map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &ASGDOptions) -> Result<()> {
+        let direction = Direction::new(h.maximize, h.weight_decay, None);
+        fused(items, |param, state| {
+            let step = state.next_step()?;
+            let (eta, mu) = (state.number("eta", h.lr)?, state.number("mu", 1.0)?);
+            let average = state.zeros_like("ax", param)?;
+            let rate = eta.item()?.to_f64();
+            let rule = Asgd { direction, rate, decay: 1.0 - h.lambd * rate, weight: mu.item()?.to_f64() };
+            eta.copy_(&num(h.lr / (1.0 + h.lambd * h.lr * step).powf(h.alpha))?)?;
+            mu.copy_(&num(1.0 / (step - h.t0).max(1.0))?)?;
+            Ok((rule, [Some(average), None, None]))
+        })
     }
 }

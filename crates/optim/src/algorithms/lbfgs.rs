@@ -53,11 +53,7 @@ impl Update for LBFGSUpdate {
         options.max_eval.get_or_insert(options.max_iter * 5 / 4);
     }
 
-    fn update(_: &Tensor, _: &Tensor, _: &mut State, _: &LBFGSOptions) -> Result<()> {
-        bail!(Type, "LBFGS.step() missing 1 required positional argument: 'closure'")
-    }
-
-    fn update_all(_: Vec<Item<'_>>, _: &LBFGSOptions) -> Result<()> {
+    fn update(_: Vec<Item<'_>>, _: &LBFGSOptions) -> Result<()> {
         bail!(Type, "LBFGS.step() missing 1 required positional argument: 'closure'")
     }
 

@@ -31,9 +31,11 @@ pub use rprop::{Rprop, RpropOptions, RpropUpdate};
 pub use sgd::{SGD, SGDOptions, SGDUpdate};
 pub use sparse_adam::{SparseAdam, SparseAdamOptions, SparseAdamUpdate};
 
+use cresset_core::optimizer::{self, Rule, STATES};
 use cresset_core::{DType, Result, Scalar, Tensor, ops};
 
 use crate::optimizer::Item;
+use crate::state::State;
 
 /// A number as an operand.
 fn num(x: f64) -> Result<Tensor> {
@@ -46,27 +48,26 @@ fn decayed(param: &Tensor, grad: &Tensor, weight_decay: f64, maximize: bool) -> 
     if weight_decay == 0.0 { Ok(grad) } else { grad.add_with(param, |o| o.alpha(weight_decay)) }
 }
 
-/// [`decayed`], or with `decoupled` the parameter itself decays, in place.
-fn shrunk_or_decayed(
-    param: &Tensor,
-    grad: &Tensor,
-    lr: f64,
-    decay: f64,
-    decoupled: bool,
-    maximize: bool,
-) -> Result<Tensor> {
-    if !decoupled {
-        return decayed(param, grad, decay, maximize);
+/// One pass over all parameters and their states. `prepare` counts the step of a parameter, makes its states and says its
+/// rule; states that the algorithm does not have are absent for all.
+fn fused<R: Into<Rule>>(
+    items: Vec<Item<'_>>,
+    prepare: impl Fn(&Tensor, &mut State) -> Result<(R, [Option<Tensor>; STATES])>,
+) -> Result<()> {
+    for mut items in by_precision(items) {
+        let (mut rules, mut states) = (Vec::new(), [const { Vec::new() }; STATES]);
+        for item in &mut items {
+            let (rule, has) = prepare(&item.param, item.state)?;
+            rules.push(rule.into());
+            for (list, state) in states.iter_mut().zip(has) {
+                list.extend(state.map(|s| real(&s)).transpose()?);
+            }
+        }
+        let params = as_real(items.iter().map(|i| &i.param))?;
+        let grads = as_real(items.iter().map(|i| &i.grad))?;
+        optimizer::step(&rules, &params, &grads, states.each_ref().map(Vec::as_slice))?;
     }
-    if decay != 0.0 {
-        param.mul_(&num(1.0 - lr * decay)?)?;
-    }
-    decayed(param, grad, 0.0, maximize)
-}
-
-/// `average <- decay average + (1 - decay) grad^2`, in place.
-fn average_square(average: &Tensor, grad: &Tensor, decay: f64) -> Result<()> {
-    average.mul_(&num(decay)?)?.addcmul_with_(grad, grad, |o| o.value(1.0 - decay)).map(|_| ())
+    Ok(())
 }
 
 /// Groups of parameters that one fused call can update, single and double precision.

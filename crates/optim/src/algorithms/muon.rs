@@ -5,7 +5,7 @@ use cresset_core::{DType, Result, Tensor, bail, ensure, ops};
 
 use super::num;
 use crate::hyper::{HyperValue, hyper, python_float};
-use crate::optimizer::{Optimizer, Update};
+use crate::optimizer::{Item, Optimizer, Update};
 use crate::state::State;
 
 /// The coefficients of a quintic polynomial.
@@ -79,17 +79,23 @@ impl Update for MuonUpdate {
         Ok(())
     }
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &MuonOptions) -> Result<()> {
-        ensure!(!param.is_complex(), "Muon does not support complex parameters");
-        ensure!(!grad.is_sparse(), "Muon does not support sparse gradients");
-        let buffer = state.zeros_like("momentum_buffer", grad)?;
-        buffer.lerp_scalar_(grad, 1.0 - h.momentum)?;
-        let update = if h.nesterov { grad.lerp_scalar(&buffer, h.momentum)? } else { buffer };
-        let update = orthogonal(&update, h)?;
-        let rate = adjusted(h, param.size(0)? as f64, param.size(1)? as f64)?;
-        param.mul_(&num(1.0 - h.lr * h.weight_decay)?)?;
-        param.add_with_(&update, |o| o.alpha(-rate)).map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &MuonOptions) -> Result<()> {
+        items.into_iter().try_for_each(|item| update(item, h))
     }
+}
+
+fn update(item: Item<'_>, h: &MuonOptions) -> Result<()> {
+    let Item { param, grad, state } = item;
+    let (param, grad) = (&param, &grad);
+    ensure!(!param.is_complex(), "Muon does not support complex parameters");
+    ensure!(!grad.is_sparse(), "Muon does not support sparse gradients");
+    let buffer = state.zeros_like("momentum_buffer", grad)?;
+    buffer.lerp_scalar_(grad, 1.0 - h.momentum)?;
+    let update = if h.nesterov { grad.lerp_scalar(&buffer, h.momentum)? } else { buffer };
+    let update = orthogonal(&update, h)?;
+    let rate = adjusted(h, param.size(0)? as f64, param.size(1)? as f64)?;
+    param.mul_(&num(1.0 - h.lr * h.weight_decay)?)?;
+    param.add_with_(&update, |o| o.alpha(-rate)).map(|_| ())
 }
 
 /// The rate for a matrix of `rows` and `columns`.

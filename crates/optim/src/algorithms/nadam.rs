@@ -1,12 +1,12 @@
 //! NAdam: Adam with Nesterov momentum.
 
+use cresset_core::Result;
+use cresset_core::optimizer::{Direction, Nadam};
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor};
 
-use super::{average_square, num, real, shrunk_or_decayed};
+use super::{fused, num};
 use crate::hyper::{Betas, betas, hyper, not_negative};
-use crate::optimizer::{Optimizer, Update};
-use crate::state::State;
+use crate::optimizer::{Item, Optimizer, Update};
 
 hyper! {
     /// Hyper-parameters of [`NAdam`].
@@ -46,24 +46,22 @@ pub struct NAdamUpdate;
 impl Update for NAdamUpdate {
     type Options = NAdamOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &NAdamOptions) -> Result<()> {
-        let step = state.next_step()?;
-        let product = state.number("mu_product", 1.0)?;
-        let exp_avg = real(&state.zeros_like("exp_avg", param)?)?;
-        let exp_avg_sq = real(&state.zeros_like("exp_avg_sq", param)?)?;
-        let grad =
-            shrunk_or_decayed(param, grad, h.lr, h.weight_decay, h.decoupled_weight_decay, h.maximize)?;
-        let (param, grad) = (real(param)?, real(&grad)?);
-        let mu = |t: f64| h.betas.0 * (1.0 - 0.5 * 0.96_f64.powf(t * h.momentum_decay));
-        let (mu, mu_next) = (mu(step), mu(step + 1.0));
-        product.mul_(&num(mu)?)?;
-        exp_avg.lerp_scalar_(&grad, 1.0 - h.betas.0)?;
-        average_square(&exp_avg_sq, &grad, h.betas.1)?;
-        let root = exp_avg_sq.div(&num(1.0 - h.betas.1.powf(step))?)?.sqrt_()?.add_(&num(h.eps)?)?;
-        let product = product.item()?.to_f64();
-        param.addcdiv_with_(&grad, &root, |o| o.value(-h.lr * (1.0 - mu) / (1.0 - product)))?;
-        param
-            .addcdiv_with_(&exp_avg, &root, |o| o.value(-h.lr * mu_next / (1.0 - product * mu_next)))
-            .map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &NAdamOptions) -> Result<()> {
+        let direction = Direction::new(h.maximize, h.weight_decay, h.decoupled_weight_decay.then_some(h.lr));
+        fused(items, |param, state| {
+            let step = state.next_step()?;
+            let mu = |t: f64| h.betas.0 * (1.0 - 0.5 * 0.96_f64.powf(t * h.momentum_decay));
+            let (mu, mu_next) = (mu(step), mu(step + 1.0));
+            let product = state.number("mu_product", 1.0)?.mul_(&num(mu)?)?.item()?.to_f64();
+            let rule = Nadam {
+                direction,
+                betas: h.betas,
+                eps: h.eps,
+                correction: 1.0 - h.betas.1.powf(step),
+                rates: (-h.lr * (1.0 - mu) / (1.0 - product), -h.lr * mu_next / (1.0 - product * mu_next)),
+            };
+            let exp_avg = state.zeros_like("exp_avg", param)?;
+            Ok((rule, [Some(exp_avg), Some(state.zeros_like("exp_avg_sq", param)?), None]))
+        })
     }
 }

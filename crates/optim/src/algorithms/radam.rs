@@ -1,12 +1,12 @@
 //! RAdam: Adam that waits until its second moment is reliable.
 
+use cresset_core::Result;
+use cresset_core::optimizer::{Direction, Radam};
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor};
 
-use super::{average_square, num, real, shrunk_or_decayed};
+use super::fused;
 use crate::hyper::{Betas, betas, hyper, not_negative};
-use crate::optimizer::{Optimizer, Update};
-use crate::state::State;
+use crate::optimizer::{Item, Optimizer, Update};
 
 hyper! {
     /// Hyper-parameters of [`RAdam`].
@@ -43,28 +43,26 @@ pub struct RAdamUpdate;
 impl Update for RAdamUpdate {
     type Options = RAdamOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &RAdamOptions) -> Result<()> {
-        let step = state.next_step()?;
-        let exp_avg = real(&state.zeros_like("exp_avg", param)?)?;
-        let exp_avg_sq = real(&state.zeros_like("exp_avg_sq", param)?)?;
-        let grad =
-            shrunk_or_decayed(param, grad, h.lr, h.weight_decay, h.decoupled_weight_decay, h.maximize)?;
-        let (param, grad) = (real(param)?, real(&grad)?);
-        exp_avg.lerp_scalar_(&grad, 1.0 - h.betas.0)?;
-        average_square(&exp_avg_sq, &grad, h.betas.1)?;
-        let (beta1, beta2) = h.betas;
-        let (correction1, correction2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
-        // The length of the moving average, at the end and now.
-        let rho_inf = 2.0 / (1.0 - beta2) - 1.0;
-        let rho = rho_inf - 2.0 * step * beta2.powf(step) / correction2;
-        let mut change = exp_avg.div(&num(correction1)?)?.mul_(&num(h.lr)?)?;
-        if rho > 5.0 {
-            let rectified =
-                ((rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho)).sqrt();
-            let adaptive =
-                exp_avg_sq.sqrt()?.add_(&num(h.eps)?)?.reciprocal_()?.mul_(&num(correction2.sqrt())?)?;
-            change = change.mul_(&adaptive)?.mul_(&num(rectified)?)?;
-        }
-        param.add_with_(&change, |o| o.alpha(-1.0)).map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &RAdamOptions) -> Result<()> {
+        let direction = Direction::new(h.maximize, h.weight_decay, h.decoupled_weight_decay.then_some(h.lr));
+        fused(items, |param, state| {
+            let step = state.next_step()?;
+            let (beta1, beta2) = h.betas;
+            let (correction1, correction2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
+            // The length of the moving average, at the end and now.
+            let end = 2.0 / (1.0 - beta2) - 1.0;
+            let rho = end - 2.0 * step * beta2.powf(step) / correction2;
+            let rectified = ((rho - 4.0) * (rho - 2.0) * end / ((end - 4.0) * (end - 2.0) * rho)).sqrt();
+            let rule = Radam {
+                direction,
+                lr: h.lr,
+                betas: h.betas,
+                eps: h.eps,
+                corrections: (correction1, correction2.sqrt()),
+                rectified: (rho > 5.0).then_some(rectified),
+            };
+            let exp_avg = state.zeros_like("exp_avg", param)?;
+            Ok((rule, [Some(exp_avg), Some(state.zeros_like("exp_avg_sq", param)?), None]))
+        })
     }
 }

@@ -1,12 +1,12 @@
 //! RMSprop: steps divided by the root of a running mean of squared gradients.
 
+use cresset_core::Result;
+use cresset_core::optimizer::{Direction, Rmsprop};
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor};
 
-use super::{average_square, decayed, num, real};
+use super::fused;
 use crate::hyper::{hyper, not_negative};
-use crate::optimizer::{Optimizer, Update};
-use crate::state::State;
+use crate::optimizer::{Item, Optimizer, Update};
 
 hyper! {
     /// Hyper-parameters of [`RMSprop`].
@@ -46,31 +46,21 @@ pub struct RMSpropUpdate;
 impl Update for RMSpropUpdate {
     type Options = RMSpropOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &RMSpropOptions) -> Result<()> {
-        state.next_step()?;
-        let grad = decayed(param, grad, h.weight_decay, h.maximize)?;
-        let square_avg = state.zeros_like("square_avg", param)?;
-        let momentum =
-            if h.momentum > 0.0 { Some(state.zeros_like("momentum_buffer", param)?) } else { None };
-        let mean = if h.centered { Some(state.zeros_like("grad_avg", param)?) } else { None };
-        let (param, grad, square_avg) = (real(param)?, real(&grad)?, real(&square_avg)?);
-        average_square(&square_avg, &grad, h.alpha)?;
-        let variance = match mean {
-            Some(mean) => {
-                let mean = real(&mean)?;
-                mean.lerp_scalar_(&grad, 1.0 - h.alpha)?;
-                square_avg.addcmul_with(&mean, &mean, |o| o.value(-1.0))?
-            }
-            None => square_avg,
+    fn update(items: Vec<Item<'_>>, h: &RMSpropOptions) -> Result<()> {
+        let rule = Rmsprop {
+            direction: Direction::new(h.maximize, h.weight_decay, None),
+            lr: h.lr,
+            alpha: h.alpha,
+            eps: h.eps,
+            momentum: h.momentum,
+            centered: h.centered,
         };
-        let root = variance.sqrt()?.add_(&num(h.eps)?)?;
-        match momentum {
-            Some(step) => {
-                let step = real(&step)?.mul_(&num(h.momentum)?)?.addcdiv_(&grad, &root)?;
-                param.add_with_(&step, |o| o.alpha(-h.lr))?;
-            }
-            None => drop(param.addcdiv_with_(&grad, &root, |o| o.value(-h.lr))?),
-        }
-        Ok(())
+        fused(items, |param, state| {
+            state.next_step()?;
+            let square_avg = state.zeros_like("square_avg", param)?;
+            let velocity = state.zeros_like_if(h.momentum > 0.0, "momentum_buffer", param)?;
+            let mean = state.zeros_like_if(h.centered, "grad_avg", param)?;
+            Ok((rule, [Some(square_avg), mean, velocity]))
+        })
     }
 }

@@ -1,12 +1,11 @@
 //! Resilient backpropagation: only the signs of the gradients count.
 
+use cresset_core::Result;
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor};
 
-use super::{decayed, num, real};
+use super::{fused, real};
 use crate::hyper::{Betas, hyper, not_negative, python_float};
-use crate::optimizer::{Optimizer, Update};
-use crate::state::State;
+use crate::optimizer::{Item, Optimizer, Update};
 
 hyper! {
     /// Hyper-parameters of [`Rprop`].
@@ -43,22 +42,18 @@ pub struct RpropUpdate;
 impl Update for RpropUpdate {
     type Options = RpropOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &RpropOptions) -> Result<()> {
-        state.next_step()?;
-        let prev = real(&state.zeros_like("prev", param)?)?;
-        let step_size = real(&state.tensor_or("step_size", || {
-            let size = param.detach().zero()?;
-            real(&size)?.fill_(h.lr)?;
-            Ok(size)
-        })?)?;
-        let grad = real(&decayed(param, grad, 0.0, h.maximize)?)?;
-        let product = grad.mul(&prev)?;
-        let (grows, shrinks) = (product.gt(&num(0.0)?)?, product.lt(&num(0.0)?)?);
-        let factor = product.mul(&num(0.0)?)?.add_(&num(1.0)?)?;
-        let factor = factor.masked_fill(&grows, h.etas.1)?.masked_fill(&shrinks, h.etas.0)?;
-        step_size.mul_(&factor)?.clamp_with_(|o| o.min(h.step_sizes.0).max(h.step_sizes.1))?;
-        let grad = grad.masked_fill(&shrinks, 0)?;
-        real(param)?.addcmul_with_(&grad.sign()?, &step_size, |o| o.value(-1.0))?;
-        prev.copy_(&grad).map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &RpropOptions) -> Result<()> {
+        let rule =
+            cresset_core::optimizer::Rprop { maximize: h.maximize, etas: h.etas, step_sizes: h.step_sizes };
+        fused(items, |param, state| {
+            state.next_step()?;
+            let prev = state.zeros_like("prev", param)?;
+            let step_size = state.tensor_or("step_size", || {
+                let size = param.detach().zero()?;
+                real(&size)?.fill_(h.lr)?;
+                Ok(size)
+            })?;
+            Ok((rule, [Some(prev), Some(step_size), None]))
+        })
     }
 }

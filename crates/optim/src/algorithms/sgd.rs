@@ -1,12 +1,12 @@
 //! Stochastic gradient descent with momentum.
 
+use cresset_core::optimizer::{Direction, Sgd};
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor, ensure, ops};
+use cresset_core::{Result, ensure};
 
-use super::{as_real, by_precision, decayed, num};
+use super::{decayed, fused, num};
 use crate::hyper::{hyper, not_negative};
 use crate::optimizer::{Item, Optimizer, Update};
-use crate::state::State;
 
 hyper! {
     /// Hyper-parameters of [`SGD`].
@@ -47,16 +47,24 @@ pub struct SGDUpdate;
 impl Update for SGDUpdate {
     type Options = SGDOptions;
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &SGDOptions) -> Result<()> {
-        step(vec![Item { param: param.clone(), grad: grad.clone(), state }], h)
-    }
-
     const TAKES_SPARSE: bool = true;
 
-    fn update_all(items: Vec<Item<'_>>, h: &SGDOptions) -> Result<()> {
+    fn update(items: Vec<Item<'_>>, h: &SGDOptions) -> Result<()> {
         let (sparse, strided): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.grad.is_sparse());
         sparse.into_iter().try_for_each(|item| step_sparse(item, h))?;
-        by_precision(strided).into_iter().try_for_each(|items| step(items, h))
+        let direction = Direction::new(h.maximize, h.weight_decay, None);
+        fused(strided, |param, state| {
+            let rule = Sgd {
+                direction,
+                lr: h.lr,
+                momentum: h.momentum,
+                dampening: h.dampening,
+                nesterov: h.nesterov,
+                first: state.tensor("momentum_buffer").is_err(),
+            };
+            let velocity = state.zeros_like_if(h.momentum != 0.0, "momentum_buffer", param)?;
+            Ok((rule, [velocity, None, None]))
+        })
     }
 }
 
@@ -73,35 +81,4 @@ fn step_sparse(item: Item<'_>, h: &SGDOptions) -> Result<()> {
         grad = if h.nesterov { grad.add_with(&velocity, |o| o.alpha(h.momentum))? } else { velocity };
     }
     param.add_with_(&grad, |o| o.alpha(-h.lr)).map(|_| ())
-}
-
-/// One pass over all parameters; the velocity of those that have none starts as the gradient.
-fn step(items: Vec<Item<'_>>, h: &SGDOptions) -> Result<()> {
-    let is_first = |item: &Item<'_>| h.momentum != 0.0 && item.state.tensor("momentum_buffer").is_err();
-    let (first, later): (Vec<_>, Vec<_>) = items.into_iter().partition(is_first);
-    for (items, is_first) in [(first, true), (later, false)] {
-        let params = as_real(items.iter().map(|i| &i.param))?;
-        let grads = as_real(items.iter().map(|i| &i.grad))?;
-        let mut velocities = Vec::new();
-        if h.momentum != 0.0 {
-            for item in items {
-                velocities.push(item.state.zeros_like("momentum_buffer", &item.param)?);
-            }
-            velocities = as_real(&velocities)?;
-        }
-        let (decay, lr, dampening) = (h.weight_decay, h.lr, h.dampening);
-        ops::_fused_sgd_(
-            &params,
-            &grads,
-            &velocities,
-            decay,
-            h.momentum,
-            lr,
-            dampening,
-            h.nesterov,
-            h.maximize,
-            is_first,
-        )?;
-    }
-    Ok(())
 }

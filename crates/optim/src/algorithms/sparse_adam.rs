@@ -5,7 +5,7 @@ use cresset_core::{Result, Tensor, bail, ensure};
 
 use super::{like, num};
 use crate::hyper::{Betas, betas, hyper, python_float};
-use crate::optimizer::{Optimizer, Update};
+use crate::optimizer::{Item, Optimizer, Update};
 use crate::state::State;
 
 hyper! {
@@ -46,29 +46,34 @@ impl Update for SparseAdamUpdate {
         Ok(())
     }
 
-    fn update(param: &Tensor, grad: &Tensor, state: &mut State, h: &SparseAdamOptions) -> Result<()> {
-        if !grad.is_sparse() {
-            bail!("SparseAdam does not support dense gradients, please consider Adam instead");
-        }
-        let step = match state.get("step").and_then(Value::as_scalar) {
-            Some(step) => step.to_i64() + 1,
-            None => 1,
-        };
-        state.insert("step", step);
-        let (exp_avg, exp_avg_sq) =
-            (state.zeros_like("exp_avg", param)?, state.zeros_like("exp_avg_sq", param)?);
-        let grad = if h.maximize { grad.neg()? } else { grad.clone() }.coalesce()?;
-        if grad._nnz()? == 0 {
-            return Ok(());
-        }
-        let values = grad._values()?;
-        let moment = moved(&exp_avg, &grad, &values, 1.0 - h.betas.0)?;
-        let square = moved(&exp_avg_sq, &grad, &values.pow_scalar(2)?, 1.0 - h.betas.1)?;
-        let (first, second) = (1.0 - h.betas.0.powf(step as f64), 1.0 - h.betas.1.powf(step as f64));
-        let rate = h.lr * second.sqrt() / first;
-        let change = moment.div(&square.sqrt()?.add_(&num(h.eps)?)?)?.mul_(&num(-rate)?)?;
-        param.add_(&like(&grad, &change)?).map(|_| ())
+    fn update(items: Vec<Item<'_>>, h: &SparseAdamOptions) -> Result<()> {
+        items.into_iter().try_for_each(|item| update(item, h))
     }
+}
+
+fn update(item: Item<'_>, h: &SparseAdamOptions) -> Result<()> {
+    let Item { param, grad, state } = item;
+    let (param, grad) = (&param, &grad);
+    if !grad.is_sparse() {
+        bail!("SparseAdam does not support dense gradients, please consider Adam instead");
+    }
+    let step = match state.get("step").and_then(Value::as_scalar) {
+        Some(step) => step.to_i64() + 1,
+        None => 1,
+    };
+    state.insert("step", step);
+    let (exp_avg, exp_avg_sq) = (state.zeros_like("exp_avg", param)?, state.zeros_like("exp_avg_sq", param)?);
+    let grad = if h.maximize { grad.neg()? } else { grad.clone() }.coalesce()?;
+    if grad._nnz()? == 0 {
+        return Ok(());
+    }
+    let values = grad._values()?;
+    let moment = moved(&exp_avg, &grad, &values, 1.0 - h.betas.0)?;
+    let square = moved(&exp_avg_sq, &grad, &values.pow_scalar(2)?, 1.0 - h.betas.1)?;
+    let (first, second) = (1.0 - h.betas.0.powf(step as f64), 1.0 - h.betas.1.powf(step as f64));
+    let rate = h.lr * second.sqrt() / first;
+    let change = moment.div(&square.sqrt()?.add_(&num(h.eps)?)?)?.mul_(&num(-rate)?)?;
+    param.add_(&like(&grad, &change)?).map(|_| ())
 }
 
 /// Moves the stored elements of `average` towards `values` by a part of the way; where they are then.

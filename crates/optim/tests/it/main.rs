@@ -1,6 +1,7 @@
 //! Optimizers as a user sees them; PyTorch's numbers are replayed by the parity runner.
 
 mod files;
+mod fused;
 mod schedules;
 
 use cresset_core::value::Value;
