@@ -112,11 +112,12 @@ pub struct OptimizerState {
     pub param_groups: Vec<Vec<(String, Value)>>,
 }
 
-/// A tensor of a loaded state in the dtype of its parameter, except the count of steps, as PyTorch has it; a copy of its
-/// own.
+/// A tensor of a loaded state in the dtype of its parameter, unless it is a number that is kept beside; a copy of its own.
 pub(crate) fn adopted(param: &Tensor, key: &str, value: &Value) -> Result<Value> {
     match value {
-        Value::Tensor(t) if key != "step" && param.is_floating_point() => {
+        Value::Tensor(t)
+            if key != "step" && param.is_floating_point() && (t.dim() > 0 || param.dim() == 0) =>
+        {
             Ok(Value::Tensor(own(t, param.dtype())?))
         }
         Value::Tensor(t) => Ok(Value::Tensor(own(t, t.dtype())?)),

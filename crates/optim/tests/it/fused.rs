@@ -1,5 +1,7 @@
 //! The one pass over parameters and states: any dtype, any layout, several parameters, PyTorch's operators beside it.
 
+use std::slice::from_ref;
+
 use cresset_core::{DType, Result, Tensor, ops};
 use cresset_optim::*;
 
@@ -86,10 +88,10 @@ fn pytorchs_operators_do_the_same() -> Result<()> {
     let lr = Tensor::scalar(0.1, DType::F64)?;
     let (q, sum) = (make()?, make()?.zero()?);
     ops::_fused_adagrad_tensor_lr_(
-        &[q.clone()],
-        &[grad.clone()],
+        from_ref(&q),
+        from_ref(&grad),
         &[sum],
-        &[step.clone()],
+        from_ref(&step),
         &lr,
         0.1,
         0.5,
@@ -103,7 +105,7 @@ fn pytorchs_operators_do_the_same() -> Result<()> {
     let (s, m, v) = (make()?, make()?.zero()?, make()?.zero()?);
     let (m, v) = (&[m], &[v]);
     ops::_fused_adamw_tensor_lr_(
-        &[s.clone()],
+        from_ref(&s),
         &[grad],
         m,
         v,
