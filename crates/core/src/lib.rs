@@ -12,6 +12,7 @@ mod dims;
 pub mod display;
 mod door;
 mod draw;
+mod elements;
 mod error;
 mod grid_sampling;
 pub mod indexing;

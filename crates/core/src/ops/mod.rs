@@ -39,6 +39,7 @@ mod group_norm;
 mod histogram;
 mod image;
 mod index;
+mod index_write;
 mod join;
 mod linalg_definite;
 mod linalg_determinant;
@@ -145,6 +146,7 @@ pub use group_norm::*;
 pub use histogram::*;
 pub use image::*;
 pub use index::*;
+pub use index_write::*;
 pub use join::*;
 pub use linalg_definite::*;
 pub use linalg_determinant::*;
@@ -255,6 +257,7 @@ pub(crate) static FAMILIES: &[&[&OpDef]] = &[
     histogram::OPS,
     image::OPS,
     index::OPS,
+    index_write::OPS,
     join::OPS,
     linalg_definite::OPS,
     linalg_determinant::OPS,

@@ -1,6 +1,7 @@
 //! Reductions by index: `scatter_reduce`, `index_reduce`.
 
-use super::index::{Along, apart, check_index_source, long, strides_of, target, target_as};
+use super::index::{Along, apart, long, strides_of, target, target_as};
+use super::index_write::check_index_source;
 use super::raw::{self, Visit};
 use super::scattering::{Source, send};
 use super::*;
