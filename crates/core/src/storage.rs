@@ -423,7 +423,7 @@ fn raw<'a>(view: &'a View, guards: &Guards<'_>) -> Raw<'a> {
     let layout = &view.layout;
     // A view that reaches past its storage cannot be made, and storages do not shrink.
     debug_assert!(layout.end() * view.dtype.size() <= len, "view reaches past the end of its storage");
-    let ptr = base.wrapping_add(layout.offset * view.dtype.size());
+    let ptr = base.wrapping_add(layout.offset.wrapping_mul(view.dtype.size()));
     Raw { ptr, dtype: view.dtype, sizes: &layout.sizes, strides: &layout.strides }
 }
 

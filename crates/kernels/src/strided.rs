@@ -129,6 +129,11 @@ unsafe impl<const N: usize> Send for Plan<N> {}
 impl<const N: usize> Plan<N> {
     /// Orders and merges the dimensions `sizes` of the operands, the output first.
     pub fn new(sizes: &[i64], operands: &[Operand; N]) -> Plan<N> {
+        let bases = std::array::from_fn(|i| operands[i].ptr);
+        if sizes.contains(&0) {
+            // The other sizes of an empty shape may have no product.
+            return Plan { bases, dims: Small::new(Dim { size: 0, strides: [0; N] }, 1), total: 0 };
+        }
         let mut dims = Small::new(Dim { size: 1, strides: [0; N] }, sizes.len().max(1));
         let mut len = 0;
         for d in (0..sizes.len()).rev().filter(|&d| sizes[d] != 1) {
@@ -142,7 +147,7 @@ impl<const N: usize> Plan<N> {
         let len = merge(&mut dims[..len]);
         dims.truncate(len.max(1));
         let total = dims.iter().map(|d| d.size).product();
-        Plan { bases: std::array::from_fn(|i| operands[i].ptr), dims, total }
+        Plan { bases, dims, total }
     }
 
     /// Number of elements visited.

@@ -45,6 +45,7 @@ impl Parameters<'_> {
                 Some(t) if t.numel() as i64 != c => {
                     bail!("{name} should contain {c} elements not {}", t.numel())
                 }
+                Some(t) if t.dim() != 1 => bail!("expected 1 dims but tensor has {}", t.dim()),
                 None if !training && name.starts_with("running") => {
                     bail!("{name} must be defined in evaluation mode")
                 }

@@ -32,11 +32,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
 )]
 mod cdist {
     fn kernel(x1: &Tensor, x2: &Tensor, p: f64, compute_mode: Option<i64>) -> Result<Tensor> {
-        for (name, x) in [("X1", x1), ("X2", x2)] {
-            ensure!(x.dim() >= 2, "cdist only supports at least 2D tensors, {name} got: {}D", x.dim());
-        }
-        let (c1, c2) = (x1.size(-1)?, x2.size(-1)?);
-        ensure!(c1 == c2, "X1 and X2 must have the same number of columns. X1: {c1} X2: {c2}");
+        check_matrices(x1, x2)?;
         let many = x1.size(-2)? > 25 || x2.size(-2)? > 25;
         let mode = compute_mode.unwrap_or(0);
         if p != 2.0 || !(mode == 1 || mode == 0 && many) {
@@ -50,8 +46,18 @@ mod cdist {
     }
 }
 
+fn check_matrices(x1: &Tensor, x2: &Tensor) -> Result<()> {
+    for (name, x) in [("X1", x1), ("X2", x2)] {
+        ensure!(x.dim() >= 2, "cdist only supports at least 2D tensors, {name} got: {}D", x.dim());
+    }
+    let (c1, c2) = (x1.size(-1)?, x2.size(-1)?);
+    ensure!(c1 == c2, "X1 and X2 must have the same number of columns. X1: {c1} X2: {c2}");
+    Ok(())
+}
+
 /// The matrices, with their batches broadcast against each other, after PyTorch's checks.
 fn batched(x1: &Tensor, x2: &Tensor, p: f64, mode: i64) -> Result<(Tensor, Tensor)> {
+    check_matrices(x1, x2)?;
     for (name, x) in [("X1", x1), ("X2", x2)] {
         ensure!(
             x.is_floating_point(),

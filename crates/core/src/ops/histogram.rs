@@ -227,6 +227,7 @@ fn even_edges(points: &Tensor, bins: &[i64], range: Option<&[f64]>) -> Result<Ve
     };
     let edges = |(d, &bins): (usize, &i64)| -> Result<Tensor> {
         ensure!(bins > 0, "torch.histogram(): bins must be > 0, but got {bins} for dimension {d}");
+        crate::copy::check_room(bins)?;
         let (low, high) = match (range, &found) {
             (Some(range), _) => (range[2 * d], range[2 * d + 1]),
             (None, Some((low, high))) => {

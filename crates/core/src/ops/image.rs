@@ -267,7 +267,7 @@ mod col2im {
                 sizes.as_slice()
             ),
         };
-        let area: i64 = kernel_size.iter().product();
+        let area: i64 = kernel_size.iter().fold(1, |a, n| a.saturating_mul(*n));
         ensure!(
             area > 0 && rows % area == 0,
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got input.size(1)={rows} and kernel_size=({}, {}).",

@@ -484,7 +484,7 @@ mod rot90 {
         ensure!(n >= 2, "expected total dims >= 2, but got total dims = {n}");
         let (a, b) = (dims[0], dims[1]);
         ensure!(
-            a != b && (a - b).abs() != n,
+            a != b && a.saturating_sub(b).saturating_abs() != n,
             "expected rotation dims to be different, but got dim0 = {a} and dim1 = {b}"
         );
         for (name, d) in [("0", a), ("1", b)] {

@@ -85,6 +85,9 @@ pub(crate) fn flip(this: &Tensor, dims: &[usize]) -> Result<Tensor> {
     if out.numel() == 0 {
         return Ok(out);
     }
+    if this.dim() == 0 {
+        return dense_copy(this);
+    }
     let (dst, src) = (out.raw(), this.raw());
     access([&dst], [&src], |[dst], [src]| {
         let mut strides = Dims::from_slice(src.strides);

@@ -54,7 +54,7 @@ impl Stack<'_> {
 
     fn check(&self, hx: &Tensor, cx: Option<&Tensor>, batch: i64) -> Result<bool> {
         let projected = cx.is_some_and(|c| c.dim() == 3 && hx.dim() == 3 && c.sizes()[2] != hx.sizes()[2]);
-        let number = self.num_layers * self.directions();
+        let number = self.num_layers.saturating_mul(self.directions());
         let each = 2 + 2 * i64::from(self.has_biases) + i64::from(projected);
         ensure!(
             number > 0 && number.checked_mul(each) == Some(self.params.len() as i64),

@@ -76,6 +76,7 @@ mod _unsafe_view {
 #[op("_reshape_alias(Tensor(a) self, SymInt[] size, SymInt[] stride) -> Tensor(a)", view)]
 mod _reshape_alias {
     fn kernel(this: &Tensor, size: &[i64], stride: &[i64]) -> Result<Tensor> {
+        ensure!(size.len() == stride.len(), "mismatch in length of strides and shape");
         this.alias_with(Layout::new(size, stride, this.storage_offset()))
     }
     fn grad_this(g: &Tensor, this: &Meta) -> Result<Tensor> {

@@ -37,8 +37,9 @@ impl Columns {
         stride: [usize; 2],
     ) -> Option<[usize; 2]> {
         let along = |d: usize| {
-            let reach = dilation[d] * kernel[d].checked_sub(1)? + 1;
-            Some((image[d] + 2 * padding[d]).checked_sub(reach)? / stride[d] + 1)
+            let reach = dilation[d].checked_mul(kernel[d].checked_sub(1)?)?.checked_add(1)?;
+            let padded = padding[d].checked_mul(2)?.checked_add(image[d])?;
+            Some(padded.checked_sub(reach)? / stride[d] + 1)
         };
         Some([along(0)?, along(1)?])
     }
