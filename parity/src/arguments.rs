@@ -249,6 +249,13 @@ impl<'a> Arguments<'a> {
         self.known(Reduction::parse(&self.word("reduction", "mean")), Reduction::Mean)
     }
 
+    /// What becomes of losses, for the functions that say less about a name that stands for nothing.
+    pub fn reduction_briefly(&self) -> Reduction {
+        let name = self.word("reduction", "mean");
+        let found = Reduction::parse(&name).map_err(|_| Error::value(format!("{name} is not valid")));
+        self.known(found, Reduction::Mean)
+    }
+
     /// A dtype that may be absent.
     pub fn dtype(&self, name: &str) -> Option<DType> {
         match self.get(name)? {

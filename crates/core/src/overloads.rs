@@ -15,8 +15,12 @@ pub fn call(name: &str, positional: &[Value], named: &[(String, Value)]) -> Resu
     if overloads.is_empty() {
         return Err(Error::type_error(format!("no operator is called '{name}'")));
     }
+    let joined = joined(positional);
     for op in &overloads {
-        if let Ok(arguments) = bind(op, positional, named) {
+        if let Ok(arguments) = bind(op, positional, named).or_else(|e| match &joined {
+            Some(positional) => bind(op, positional, named),
+            None => Err(e),
+        }) {
             return op.call(&arguments);
         }
     }
@@ -28,6 +32,14 @@ pub fn call(name: &str, positional: &[Value], named: &[(String, Value)]) -> Resu
         },
         _ => Err(no_overload(name, &overloads, positional, named)),
     }
+}
+
+/// The arguments of a method with its integers in a list: `x.view(2, 3)` is `x.view([2, 3])`.
+fn joined(positional: &[Value]) -> Option<Vec<Value>> {
+    let (this @ Value::Tensor(_), rest) = positional.split_first()? else { return None };
+    let integer = |v: &Value| if let Value::Int(i) = v { Some(*i) } else { None };
+    let list: Vec<i64> = rest.iter().map(integer).collect::<Option<_>>()?;
+    (!list.is_empty()).then(|| vec![this.clone(), Value::Ints(list)])
 }
 
 /// The arguments by name, if every one of them is of its type and none is missing.
@@ -85,7 +97,8 @@ fn check(function: &str, argument: &Argument, position: Option<usize>, value: &V
     }
     Err(Error::type_error(format!(
         "{function}(): argument '{}' (position {}) must be {}, not {}",
-        argument.name,
+        // Python's functions call it so.
+        if argument.name == "self" { "input" } else { &argument.name },
         position + 1,
         library::type_name(&argument.ty),
         value.kind()

@@ -82,7 +82,8 @@ fn settings(a: &Arguments<'_>, o: WindowOptions) -> WindowOptions {
 }
 
 fn coefficients(a: &Arguments<'_>) -> Vec<f64> {
-    a.opt_floats("a").unwrap_or_else(|| {
+    let list = matches!(a.get("a"), Some(V::List(_) | V::Ints(_)));
+    a.opt_floats("a").filter(|_| list).unwrap_or_else(|| {
         a.refuse(Error::type_error("Coefficients must be a list/tuple"));
         Vec::new()
     })
@@ -164,7 +165,7 @@ fn loss(name: &str, passed: &Passed<'_>) -> Result<Option<Tensor>, Failure> {
         };
         "multilabel_soft_margin_loss" ("input", "target", "weight", "size_average", "reduce", "reduction") |a| {
             let weight = a.tensor("weight")?;
-            f::multilabel_soft_margin_loss_with(&a.given("input")?, &a.given("target")?, |o| o.weight(weight).reduction(reduction(&a)))
+            f::multilabel_soft_margin_loss_with(&a.given("input")?, &a.given("target")?, |o| o.weight(weight).reduction(a.reduction_briefly()))
         };
         "poisson_nll_loss" ("input", "target", "log_input", "full", "size_average", "eps", "reduce", "reduction") |a|
             f::poisson_nll_loss_with(&a.given("input")?, &a.given("target")?, |o| {
@@ -174,7 +175,7 @@ fn loss(name: &str, passed: &Passed<'_>) -> Result<Option<Tensor>, Failure> {
         "gaussian_nll_loss" ("input", "target", "var", "full", "eps", "reduction") |a| {
             let (x, target, var) = given!(a: "input", "target", "var");
             f::gaussian_nll_loss_with(&x, &target, &var, |o| {
-                o.full(a.flag("full", false)).eps(a.float("eps", 1e-6)).reduction(reduction(&a))
+                o.full(a.flag("full", false)).eps(a.float("eps", 1e-6)).reduction(a.reduction_briefly())
             })
         };
         "triplet_margin_loss" ("anchor", "positive", "negative", "margin", "p", "eps", "swap", "size_average", "reduce", "reduction") |a| {
@@ -198,14 +199,6 @@ fn loss(name: &str, passed: &Passed<'_>) -> Result<Option<Tensor>, Failure> {
             })
         };
     )
-}
-
-/// What becomes of losses, for the functions that say less about a name that stands for nothing.
-fn reduction(a: &Arguments<'_>) -> Reduction {
-    Reduction::parse(&a.word("reduction", "mean")).unwrap_or_else(|_| {
-        a.refuse(Error::value(format!("{} is not valid", a.word("reduction", ""))));
-        Reduction::Mean
-    })
 }
 
 fn layer(name: &str, passed: &Passed<'_>) -> Result<Option<Tensor>, Failure> {

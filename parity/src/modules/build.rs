@@ -263,7 +263,7 @@ const FRACTIONAL: [&str; 5] =
     ["kernel_size", "output_size", "output_ratio", "return_indices", "_random_samples"];
 
 /// The names of the positional arguments of a transposed convolution.
-const TRANSPOSED: [&str; 9] = [
+const TRANSPOSED: [&str; 10] = [
     "in_channels",
     "out_channels",
     "kernel_size",
@@ -273,12 +273,17 @@ const TRANSPOSED: [&str; 9] = [
     "groups",
     "bias",
     "dilation",
+    "padding_mode",
 ];
 
 /// The second input, where there is one, is the size of the output.
 fn transposed<const D: usize>(a: &Arguments<'_>) -> Result<Subject, Failure> {
     let (inputs, outputs) = (a.int("in_channels", 0), a.int("out_channels", 0));
     let kernel = a.ints("kernel_size", 0);
+    if a.word("padding_mode", "zeros") != "zeros" {
+        let text = format!("Only \"zeros\" padding mode is supported for ConvTranspose{D}d");
+        a.refuse(Error::value(text));
+    }
     let layer = nn::ConvTranspose::<D>::with(inputs, outputs, kernel, |o| transposed_options(a, o));
     let forward = |layer: &nn::ConvTranspose<D>, x: &[Tensor]| match x {
         [input, size] => Ok(vec![layer.forward_to(input, &size.to_vec::<i64>()?)?]),

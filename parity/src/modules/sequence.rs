@@ -334,7 +334,7 @@ fn loss(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
         "GaussianNLLLoss" => {
             let a = args(&["full", "eps", "reduction"])?;
             let loss = nn::GaussianNLLLoss::with(|o| {
-                o.full(a.flag("full", false)).eps(a.float("eps", 1e-6)).reduction(a.reduction())
+                o.full(a.flag("full", false)).eps(a.float("eps", 1e-6)).reduction(a.reduction_briefly())
             });
             multiple(loss, |m, x| one(m.forward(&x[0], &x[1], &x[2])))
         }
@@ -354,7 +354,8 @@ fn loss(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
         "MultiLabelSoftMarginLoss" => {
             let a = args(&["weight", "reduction"])?;
             let weight = a.tensor("weight")?;
-            let loss = nn::MultiLabelSoftMarginLoss::with(|o| o.weight(weight).reduction(a.reduction()));
+            let loss =
+                nn::MultiLabelSoftMarginLoss::with(|o| o.weight(weight).reduction(a.reduction_briefly()));
             multiple(loss, |m, x| one(m.forward(&x[0], &x[1])))
         }
         "MultiMarginLoss" => {

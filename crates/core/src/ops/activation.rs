@@ -129,7 +129,7 @@ mod elu {
 mod celu {
     fn kernel(this: &Tensor, alpha: Scalar) -> Result<Tensor> {
         if alpha.to_f64() == 0.0 {
-            bail!(ZeroDivision, "ZeroDivisionError: alpha cannot be 0 for CELU");
+            bail!("ZeroDivisionError: alpha cannot be 0 for CELU");
         }
         elu::call(this, alpha, Scalar::Float(1.0), Scalar::Float(1.0 / alpha.to_f64()))
     }

@@ -7,6 +7,7 @@ use crate::autograd::Meta;
 use crate::dense::{cast, dense, slice, slice_mut};
 use crate::layout::Dims;
 use crate::op::OpDef;
+use crate::ops::pool::check_1d;
 use crate::pooling::{self, average_type, ordered_type};
 use crate::storage::access;
 use crate::supported::{floats, require};
@@ -45,16 +46,19 @@ fn result_sizes(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<D
     let shape = this.sizes();
     let (low, high) = (n + 1, n + 2);
     if name.contains("avg") && output.iter().any(|o| *o < 0) {
-        let list: Vec<String> = output.iter().map(i64::to_string).collect();
+        let (first, rest) = (output[0], &output[1..]);
+        let rest = rest.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
         bail!(
-            "{name}: elements of output_size must be greater than or equal to 0 but received {{{}}}",
-            list.join(", ")
+            "{name}: elements of output_size must be greater than or equal to 0 but received {{{first}, {rest}}}"
         );
     }
     if shape.len() != low && shape.len() != high {
-        bail!("{name}(): Expected {low}D or {high}D tensor, but got {:?}", shape.as_slice());
+        let colon = if name.contains("max") { ":" } else { "" };
+        bail!("{name}(): Expected {low}D or {high}D tensor, but got{colon} {:?}", shape.as_slice());
     }
-    for d in shape.len() - n..shape.len() {
+    // PyTorch counts the channels too, but for this average.
+    let channels = usize::from(name != "adaptive_avg_pool2d");
+    for d in (shape.len() - n - channels).max(usize::from(shape.len() == high))..shape.len() {
         if shape[d] == 0 {
             bail!(
                 "{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {:?} with dimension {d} being empty",
@@ -166,6 +170,7 @@ mod adaptive_avg_pool1d {
                 output_size.len()
             );
         };
+        check_1d("adaptive_avg_pool1d", this)?;
         adaptive_avg_pool2d::call(&this.unsqueeze(-2)?, &[1, *n])?.squeeze_dim(-2)
     }
 }
@@ -180,6 +185,14 @@ mod adaptive_max_pool1d {
                 output_size.len()
             );
         };
+        check_1d("adaptive_max_pool1d", this)?;
+        let shape = this.sizes();
+        if let Some(d) = (shape.len() - 2..shape.len()).find(|d| shape[*d] == 0) {
+            bail!(
+                "adaptive_max_pool1d(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {:?} with dimension {d} being empty",
+                shape.as_slice()
+            );
+        }
         let (values, indices) = adaptive_max_pool2d::call(&this.unsqueeze(-2)?, &[1, *n])?;
         Ok((values.squeeze_dim(-2)?, indices.squeeze_dim(-2)?))
     }

@@ -45,7 +45,7 @@ fn convolve(
     groups: i64,
 ) -> Result<Tensor> {
     let (x, had_batch) = batched(input, dims, if transposed { "conv_transpose" } else { "conv" })?;
-    check_types(input, weight, bias)?;
+    check_types(input, weight, bias, transposed)?;
     let out =
         convolution::call(&x, weight, bias, stride, padding, dilation, transposed, output_padding, groups)?;
     if had_batch { Ok(out) } else { out.squeeze_dim(0) }
@@ -62,7 +62,7 @@ fn convolve_named(
         bail!("non-positive groups is not supported");
     }
     let (x, had_batch) = batched(input, dims, "conv")?;
-    check_types(input, weight, bias)?;
+    check_types(input, weight, bias, false)?;
     let tensors = (&x, weight, bias);
     let out = match padding {
         "same" => convolve_same(tensors, stride, dilation, groups)?,

@@ -29,14 +29,20 @@ pub(super) fn expand_list(list: &[i64], dims: usize, name: &str) -> Result<Dims>
     }
 }
 
-pub(super) fn check_types(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
-    if input.dtype() != weight.dtype() {
-        let (a, b) = (input.dtype().scalar_type(), weight.dtype().scalar_type());
-        bail!("expected scalar type {a} but found {b}");
-    }
-    if let Some(bias) = bias.filter(|b| b.dtype() != input.dtype()) {
+pub(super) fn check_types(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    transposed: bool,
+) -> Result<()> {
+    let bias = bias.filter(|b| b.dtype() != input.dtype());
+    if let (Some(bias), false) = (bias, transposed) {
         let (a, b) = (type_name(input.dtype()), type_name(bias.dtype()));
         bail!("Input type ({a}) and bias type ({b}) should be the same");
+    }
+    if let Some(other) = Some(weight).filter(|w| w.dtype() != input.dtype()).or(bias) {
+        let (a, b) = (input.dtype().scalar_type(), other.dtype().scalar_type());
+        bail!("expected scalar type {a} but found {b}");
     }
     Ok(())
 }
@@ -74,7 +80,7 @@ impl Shape {
 
     /// Checks everything that a kernel relies on.
     pub(super) fn check(&self, input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
-        check_types(input, weight, bias)?;
+        check_types(input, weight, bias, self.transposed)?;
         self.check_lists()?;
         self.check_channels(bias)?;
         self.check_extents()
@@ -91,7 +97,7 @@ impl Shape {
         if self.stride.iter().any(|s| *s <= 0) {
             bail!("non-positive stride is not supported");
         }
-        if self.dilation.iter().any(|d| *d <= 0) {
+        if self.dilation.iter().any(|d| *d < 0) {
             bail!("dilation should be greater than zero");
         }
         let (k, dim) = (self.weight.len(), self.input.len());
@@ -146,6 +152,14 @@ impl Shape {
         if kernel.contains(&0) {
             bail!("kernel size should be greater than zero, but got {}", named("kernel", kernel));
         }
+        if self.dilation.contains(&0) {
+            let got = match (self.transposed, self.dilation.as_slice()) {
+                (true, list) => named("dilation", list).replace(" dilation", ", dilation"),
+                (false, [one]) => format!("[1, {one}]"),
+                (false, list) => format!("{list:?}"),
+            };
+            bail!("dilation should be greater than zero, but got {got}");
+        }
         if self.transposed {
             return self.check_transposed();
         }
@@ -177,6 +191,13 @@ impl Shape {
                 named("stride", &self.stride),
                 named("dilation", &self.dilation)
             );
+        }
+        if self.input[2..].contains(&0) && !self.input[..2].contains(&0) {
+            let mut shape = self.input.to_vec();
+            if self.dims() == 1 {
+                shape.insert(2, 1);
+            }
+            bail!("Only zero batch or zero channel inputs are supported, but got input shape: {shape:?}");
         }
         let output = self.output();
         if output[2..].iter().any(|n| *n < 1) {

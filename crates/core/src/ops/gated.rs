@@ -12,7 +12,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![glu, glu_backward];
 
 /// The halves of `this` along `dim`.
 fn halves(this: &Tensor, dim: i64) -> Result<(Tensor, Tensor)> {
-    ensure!(this.dim() > 0, "glu does not support 0-dimensional tensors");
+    ensure!(this.dim() > 0, "glu does not support scalars because halving size must be even");
     let d = wrap_dim(dim, this.dim())?;
     let n = this.sizes()[d];
     if n % 2 != 0 {

@@ -10,8 +10,8 @@ use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
 use crate::layout::checked_numel;
 use crate::op::{Grad, Grads, Needs, OpDef};
 use crate::ops::norm::{
-    Given, asked, centred, check_count, check_float, check_sizes, given, optional, over, statistics_type,
-    wanted,
+    Given, asked, centred, check_count, check_float, check_mixed, check_sizes, given, optional, over,
+    statistics_type, wanted,
 };
 use crate::reduction::scale;
 use crate::second::differentiate;
@@ -100,6 +100,7 @@ mod native_group_norm {
         eps: f64,
     ) -> Result<(Tensor, Tensor, Tensor)> {
         check_groups(&[N, C, HxW], group, weight, bias)?;
+        check_mixed(input, [weight, bias])?;
         check_float("GroupNormKernelImpl", input)?;
         check_elements(input, [N, C, HxW])?;
         let compute = float_type(input.dtype());

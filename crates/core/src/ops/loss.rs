@@ -70,6 +70,10 @@ fn unreduced(g: &Tensor, this: &Tensor, reduction: i64) -> Result<Tensor> {
 )]
 mod binary_cross_entropy {
     fn kernel(this: &Tensor, target: &Tensor, weight: Option<&Tensor>, reduction: i64) -> Result<Tensor> {
+        if target.dtype() != this.dtype() {
+            let (found, wanted) = (target.dtype().scalar_type(), this.dtype().scalar_type());
+            bail!("Found dtype {found} but expected {wanted}");
+        }
         let inside = this.ge_scalar(0)?.logical_and(&this.le_scalar(1)?)?.all()?;
         if inside.device() != crate::Device::Meta && !inside.item()?.to_bool() {
             bail!("all elements of input should be between 0 and 1");

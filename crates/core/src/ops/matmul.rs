@@ -52,7 +52,7 @@ mod addmm {
         check_matrices("addmm", mat1, mat2)?;
         let sizes = [mat1.size(0)?, mat2.size(1)?];
         check_added("self and mat2 must have the same dtype, but got", this, mat2)?;
-        check_same(mat1, mat2)?;
+        check_added("mat1 and mat2 must have the same dtype, but got", mat1, mat2)?;
         check_supported("addmm_impl_cpu_", this.dtype())?;
         add_product(this, mat1.raw(), mat2.raw(), &sizes, (beta, alpha), out)
     }

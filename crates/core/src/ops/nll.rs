@@ -363,6 +363,9 @@ mod nll_loss_nd {
         if x.is_empty() {
             bail!(Value, "Expected 1 or more dimensions (got 0)");
         }
+        if x.len() == 1 && t.len() == 1 && t[0] != 1 {
+            bail!(Value, "For 1D input, 1D target must have size 1, but got target size: {}", t[0]);
+        }
         if x.len() != 1 && (t.is_empty() || x[0] != t[0]) {
             let got = t.first().copied().unwrap_or(0);
             bail!(Value, "Expected input batch_size ({}) to match target batch_size ({got}).", x[0]);
@@ -453,6 +456,12 @@ fn with_probabilities(
         0.0 => target.clone(),
         s => offset(&scale(target, 1.0 - s)?, s / classes as f64)?,
     };
+    if let Some(w) = weight.filter(|w| w.dim() != 1 || w.numel() as i64 != classes) {
+        bail!(
+            "cross_entropy: weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of shape: {:?}",
+            w.sizes().as_slice()
+        );
+    }
     let mut product = x.mul(&target)?;
     if let Some(w) = class_weights(x, weight, class)? {
         product = product.mul(&w)?;

@@ -48,6 +48,21 @@ fn check_normalized(
     Ok(shape.iter().product::<i64>() as usize)
 }
 
+/// Refuses parameters of another dtype than the input, but for `float32` beside half inputs.
+pub(crate) fn check_mixed(input: &Tensor, parameters: [Option<&Tensor>; 2]) -> Result<()> {
+    let given = parameters.into_iter().flatten();
+    if given.clone().all(|p| p.dtype() == input.dtype()) {
+        return Ok(());
+    }
+    if given.into_iter().any(|p| p.dtype() != DType::F32) {
+        bail!("mixed dtype (CPU): expect parameter to have scalar type of Float");
+    }
+    if !matches!(input.dtype(), DType::F16 | DType::BF16) {
+        bail!("mixed dtype (CPU): all inputs must share same datatype.");
+    }
+    Ok(())
+}
+
 /// Refuses what is not floating point.
 pub(crate) fn check_float(name: &str, input: &Tensor) -> Result<()> {
     if !input.is_floating_point() {
@@ -111,6 +126,7 @@ mod native_layer_norm {
         eps: f64,
     ) -> Result<(Tensor, Tensor, Tensor)> {
         let n = check_normalized(input, normalized_shape, weight, bias, ", ")?;
+        check_mixed(input, [weight, bias])?;
         check_float("LayerNormKernelImpl", input)?;
         let compute = float_type(input.dtype());
         let x = dense(input, compute)?;

@@ -52,12 +52,11 @@ mod constant_pad_nd {
         let (amounts, from) = (amounts(pad, rank), this.layout());
         let mut sizes = from.sizes.clone();
         for (d, (before, after)) in amounts.iter().enumerate() {
+            // PyTorch cuts one end after the other before it adds anything.
+            let cut = sizes[d].saturating_add((*before).min(0)).saturating_add((*after).min(0));
+            let first = sizes[d].saturating_add((*before).min(0));
+            ensure!(first >= 0 && cut >= 0, "narrow(): length must be non-negative.");
             sizes[d] = before.checked_add(*after).and_then(|n| n.checked_add(sizes[d])).unwrap_or(i64::MIN);
-            ensure!(
-                sizes[d] >= 0,
-                "The input size {}, plus negative padding {before} and {after} resulted in a negative output size, which is invalid. Check dimension {d} of your input.",
-                from.sizes[d]
-            );
         }
         let format = from.suggested_format();
         let out = crate::copy::empty_of_format(&sizes, this.dtype(), this.device(), format)?;
@@ -119,7 +118,8 @@ mod pad {
             ("circular", 1..=3) if fits(pad.len() / 2) => _pad_circular::call(this, pad),
             ("reflect" | "replicate" | "circular", _) => bail!(
                 NotImplemented,
-                "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
+                "Padding size {} is not supported for {n}D input tensor.\nSupported combinations for non-constant padding:\n  - 2D or 3D input: padding size = 2 (pads last dimension)\n  - 3D or 4D input: padding size = 4 (pads last 2 dimensions)\n  - 4D or 5D input: padding size = 6 (pads last 3 dimensions)",
+                pad.len()
             ),
             _ => bail!(NotImplemented, "Unrecognised padding mode {mode}"),
         }
@@ -200,12 +200,11 @@ impl Maps {
         for d in sizes.len() - spatial..sizes.len() {
             let (before, after) = amounts[d];
             padded[d] = before.checked_add(after).and_then(|n| n.checked_add(sizes[d])).unwrap_or(i64::MIN);
-            ensure!(
-                padded[d] >= 1,
-                "input (size: {}) is too small, calculated output size: {}",
-                sizes[d],
-                padded[d]
-            );
+        }
+        let start = sizes.len() - spatial;
+        check_padded(&sizes[start..], &padded[start..])?;
+        for d in start..sizes.len() {
+            let (before, _) = amounts[d];
             // Allocated as a tensor first, so that an absurd size is an error and not the end of the process.
             drop(Tensor::empty_of(&[padded[d]], DType::I64, crate::Device::Cpu)?);
             let map: Vec<i64> = (0..padded[d]).map(|i| border.place(i - before, sizes[d])).collect();
@@ -232,6 +231,25 @@ impl Maps {
         self.maps.iter().for_each(|(d, _)| strides[*d] = 0);
         (strides, indexed)
     }
+}
+
+/// Refuses results without elements.
+fn check_padded(sizes: &[i64], padded: &[i64]) -> Result<()> {
+    if padded.iter().all(|n| *n >= 1) {
+        return Ok(());
+    }
+    if let ([size], [out]) = (sizes, padded) {
+        bail!("input (W: {size}) is too small. Calculated output W: {out}");
+    }
+    let named = |list: &[i64], between: &str| {
+        let names = &["D", "H", "W"][3 - list.len()..];
+        names.iter().zip(list).map(|(n, x)| format!("{n}: {x}")).collect::<Vec<_>>().join(between)
+    };
+    bail!(
+        "Calculated output {} must be >= 1 in every dimension (input {})",
+        named(padded, " "),
+        named(sizes, ", ")
+    )
 }
 
 fn check(border: Border, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<()> {

@@ -126,7 +126,7 @@ fn rows(first: i64, rest: &[i64]) -> Vec<i64> {
 }
 
 /// Refuses inputs without channels or a length, with the number of dimensions that the function counts.
-fn check_1d(name: &str, this: &Tensor) -> Result<()> {
+pub(super) fn check_1d(name: &str, this: &Tensor) -> Result<()> {
     let dims = this.dim();
     if dims != 2 && dims != 3 {
         bail!(

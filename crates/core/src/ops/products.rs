@@ -100,9 +100,16 @@ mod linalg_matmul {
 )]
 mod linear {
     fn kernel(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        let (dims, rank) = (input.dim(), weight.dim());
+        if dims == 0 || rank == 0 {
+            bail!("both arguments to linear need to be at least 1D, but they are {dims}D and {rank}D");
+        }
         let Some(bias) = bias else { return input.matmul(&weight.t()?) };
-        if input.dim() == 2 {
+        if dims == 2 {
             return bias.addmm(input, &weight.t()?);
+        }
+        if dims == 1 && rank == 2 {
+            return bias.addmm(&input.unsqueeze(0)?, &weight.t()?)?.squeeze_dim(0);
         }
         if input.dim() == 3 && bias.dim() == 1 && weight.dim() == 2 {
             let sizes = input.sizes();

@@ -163,7 +163,7 @@ fn refuse(dims: usize, mode: &str) -> Result<Tensor> {
     }
     bail!(
         NotImplemented,
-        "Input Error: Only 3D, 4D and 5D input Tensors supported (got {dims}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode})"
+        "Input Error: Only 3D, 4D and 5D input Tensors supported (got {dims}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got {mode})"
     )
 }
 

@@ -4,7 +4,7 @@ use cresset_core::{DType, Result, Tensor, bail, ensure, no_grad, ops};
 
 use super::{Linear, parameter, size};
 use crate::init;
-use crate::module::{Module, Parameter, Training, boolean};
+use crate::module::{Module, Parameter, Training, boolean, tuple};
 use crate::options::options;
 
 options! {
@@ -226,6 +226,11 @@ impl MultiheadAttention {
             &v[..2]
         );
         let [q, mut k, mut v] = self.project(inputs)?;
+        ensure!(
+            !o.is_causal || o.attn_mask.is_some(),
+            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module method `generate_square_subsequent_mask` to create this mask."
+        );
+        check_masks(o, [batch, self.num_heads, length, key.size(0)?], batched)?;
         let mut masks = Masks::new(o, &q, batched)?;
         if let (Some(bias_k), Some(bias_v)) = (&self.bias_k, &self.bias_v) {
             k = ops::cat(&[k, bias_k.repeat([1, batch, 1])?])?;
@@ -240,7 +245,6 @@ impl MultiheadAttention {
             masks = masks.widened()?;
         }
         let causal = o.is_causal && masks.padding.is_none() && !o.need_weights;
-        ensure!(!o.is_causal || masks.pairs.is_some(), "Need attn_mask if specifying the is_causal hint.");
         let mask = if causal { None } else { masks.joined(batch, self.num_heads)? };
         let dropout = if self.training.is_on() { self.options.dropout } else { 0.0 };
         let (out, weights) = if o.need_weights {
@@ -345,6 +349,33 @@ fn check_dims(query: &Tensor, key: &Tensor, value: &Tensor, o: &AttentionOptions
     Ok(q == 3)
 }
 
+/// Whether the masks are of the sizes `[batch, heads, queries, keys]` that they are for.
+fn check_masks(o: &AttentionOptions, [batch, heads, queries, keys]: [i64; 4], batched: bool) -> Result<()> {
+    if let Some(mask) = &o.attn_mask {
+        let sizes = mask.sizes();
+        let (flat, all) = ([queries, keys], [batch * heads, queries, keys]);
+        let (dims, wanted) = if sizes.len() == 2 { (2, &flat[..]) } else { (3, &all[..]) };
+        if sizes[..] != *wanted {
+            let wanted = tuple(wanted);
+            ensure!(
+                batched || dims == 2,
+                Assertion,
+                "Expected `attn_mask` shape to be {wanted} but got torch.Size({:?})",
+                &sizes[..]
+            );
+            bail!(
+                "The shape of the {dims}D attn_mask is torch.Size({:?}), but should be {wanted}.",
+                &sizes[..]
+            );
+        }
+    }
+    if let Some(mask) = &o.key_padding_mask {
+        let found = mask.size(-1)?;
+        ensure!(found == keys, Assertion, "Expected key_padded_mask.shape[1] to be {keys}, but got {found}");
+    }
+    Ok(())
+}
+
 /// What is added to scores: `padding [batch, keys]`, `pairs [1 or batch * heads, queries, keys]`.
 struct Masks {
     padding: Option<Tensor>,
@@ -389,7 +420,7 @@ fn numbers(mask: &Tensor, query: &Tensor, name: &str) -> Result<Tensor> {
     if mask.is_floating_point() {
         return Ok(mask.clone());
     }
-    ensure!(mask.dtype() == DType::Bool, Value, "only bool and floating types of {name} are supported");
+    ensure!(mask.dtype() == DType::Bool, Assertion, "only bool and floating types of {name} are supported");
     let _guard = no_grad();
     ops::zeros_like_with(mask, |o| o.dtype(query.dtype()))?.masked_fill(mask, f64::NEG_INFINITY)
 }

@@ -111,7 +111,7 @@ impl Bilinear {
         options: impl FnOnce(LinearOptions) -> LinearOptions,
     ) -> Result<Bilinear> {
         let o = options(LinearOptions::default());
-        ensure!(in1_features > 0, Value, "in1_features must be > 0, but got {in1_features}");
+        ensure!(in1_features > 0, Value, "in1_features must be > 0, but got (in1_features={in1_features})");
         let weight = parameter(&[out_features, in1_features, in2_features], o.dtype)?;
         let bias = if o.bias { Some(parameter(&[out_features], o.dtype)?) } else { None };
         let bound = 1.0 / (in1_features as f64).sqrt();

@@ -140,8 +140,9 @@ impl GroupNorm {
         options: impl FnOnce(GroupNormOptions) -> GroupNormOptions,
     ) -> Result<GroupNorm> {
         let o = options(GroupNormOptions::default());
+        ensure!(num_groups != 0, ZeroDivision, "integer modulo by zero");
         ensure!(
-            num_groups > 0 && num_channels % num_groups == 0,
+            num_channels.wrapping_rem(num_groups) == 0,
             Value,
             "num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
         );

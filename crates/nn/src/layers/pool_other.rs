@@ -6,7 +6,7 @@ use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure};
 
 use super::expand;
 use crate::functional::{ScaleFactor, fractional_max_pool, lp_pool, max_unpool};
-use crate::module::{Buffer, Forward, Module, boolean, int_or_tuple, number, tuple};
+use crate::module::{Buffer, Forward, Module, boolean, float, int_or_tuple, number, tuple};
 use crate::options::options;
 
 options! {
@@ -130,7 +130,8 @@ impl<const D: usize> FractionalMaxPool<D> {
             (Some(ratio), None) => ensure!(
                 ratio.iter().all(|r| 0.0 < *r && *r < 1.0),
                 Value,
-                "output_ratio must be between 0 and 1 (got {ratio:?})"
+                "output_ratio must be between 0 and 1 (got {})",
+                if let [one] = ratio[..] { float(one) } else { format!("{ratio:?}") }
             ),
             _ => {}
         }

@@ -78,16 +78,20 @@ impl AdaptiveLogSoftmaxWithLoss {
     /// `Runtime` when shapes do not fit or a target is no class.
     pub fn forward(&self, input: &Tensor, target: &Tensor) -> Result<(Tensor, Tensor)> {
         let single = target.dim() == 0;
+        let (dims, sizes) = (target.dim(), input.sizes());
+        ensure!(dims < 2, "0D or 1D target tensor expected, multi-target not supported");
         ensure!(
-            target.dim() < 2 && input.dim() == target.dim() + 1,
-            "0D or 1D target tensor expected, multi-target not supported"
+            dims == 0 || input.size(0)? == target.size(0)?,
+            "Input and target should have the same size in the batch dimension."
+        );
+        ensure!(
+            sizes.len() == dims + 1,
+            "{dims}D target tensor expects {}D input tensors, but found inputs with size torch.Size({:?})",
+            dims + 1,
+            &sizes[..]
         );
         let input = if single { input.unsqueeze(0)? } else { input.clone() };
         let targets = target.reshape(-1)?.to_dtype(DType::I64)?.to_vec::<i64>()?;
-        ensure!(
-            input.size(0)? == targets.len() as i64,
-            "Input and target should have the same size in the batch dimension."
-        );
         let (first, last) = (self.cutoffs[0], self.cutoffs[self.cutoffs.len() - 1]);
         if let Some(bad) = targets.iter().find(|t| !(0..last).contains(*t)) {
             bail!(

@@ -352,6 +352,14 @@ pub fn margin_ranking_loss_with(
     options: impl FnOnce(MarginRankingOptions) -> MarginRankingOptions,
 ) -> Result<Tensor> {
     let o = options(MarginRankingOptions::default());
+    let (a, b, t) = (input1.sizes(), input2.sizes(), target.sizes());
+    ensure!(
+        a.len() == b.len() && a.len() == t.len(),
+        "margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: torch.Size({:?}), input2: torch.Size({:?}), target: torch.Size({:?}) ",
+        &a[..],
+        &b[..],
+        &t[..]
+    );
     ops::margin_ranking_loss_with(input1, input2, target, |f| {
         f.margin(o.margin).reduction(o.reduction.code())
     })
