@@ -23,15 +23,20 @@ struct Entry {
     text: String,
 }
 
+#[derive(Default)]
 struct Library {
     entries: Vec<Entry>,
     by_name: HashMap<(String, String), usize>,
+    /// The entries of a name, in the order of declaration.
+    overloads: HashMap<String, Vec<usize>>,
+    /// By the address of the declaration.
+    by_op: HashMap<(usize, Variant), usize>,
 }
 
 fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let mut library = Library { entries: Vec::new(), by_name: HashMap::new() };
+        let mut library = Library::default();
         for op in ops::FAMILIES.iter().flat_map(|family| family.iter().copied()) {
             library.add(op);
         }
@@ -56,6 +61,8 @@ impl Library {
         let index = self.entries.len();
         let twice = self.by_name.insert(key, index);
         assert!(twice.is_none(), "operator declared twice: {text}");
+        self.overloads.entry(schema.name.clone()).or_default().push(index);
+        self.by_op.insert((std::ptr::from_ref(op).addr(), variant), index);
         self.entries.push(Entry { op: OpRef { op, variant }, schema, text });
     }
 }
@@ -118,6 +125,12 @@ pub fn find(name: &str, overload: &str) -> Option<OpRef> {
     library.by_name.get(&(name.to_string(), overload.to_string())).map(|i| library.entries[*i].op)
 }
 
+/// The overloads of an operator, in the order of declaration.
+pub(crate) fn overloads(name: &str) -> impl Iterator<Item = OpRef> {
+    let library = library();
+    library.overloads.get(name).into_iter().flatten().map(|i| library.entries[*i].op)
+}
+
 /// All operators with their derived variants.
 pub fn all() -> impl Iterator<Item = OpRef> {
     library().entries.iter().map(|e| e.op)
@@ -135,8 +148,8 @@ pub(crate) fn formula_index(op: &OpDef) -> usize {
 
 impl OpRef {
     fn entry(&self) -> &'static Entry {
-        let same = |e: &&Entry| std::ptr::eq(e.op.op, self.op) && e.op.variant == self.variant;
-        library().entries.iter().find(same).expect("every declared operator is in the library")
+        let (library, key) = (library(), (std::ptr::from_ref(self.op).addr(), self.variant));
+        &library.entries[*library.by_op.get(&key).expect("every declared operator is in the library")]
     }
 
     /// The name, with an underscore for the in-place variant.

@@ -181,7 +181,7 @@ pub enum Autocast {
 }
 
 /// A way to call a declared operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// As declared.
     Functional,

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// # Errors
 /// `Type` in PyTorch's words when no operator has the name or no overload suits, and the operator's own.
 pub fn call(name: &str, positional: &[Value], named: &[(String, Value)]) -> Result<Vec<Value>> {
-    let overloads: Vec<OpRef> = library::all().filter(|op| op.name() == name).collect();
+    let overloads: Vec<OpRef> = library::overloads(name).collect();
     if overloads.is_empty() {
         return Err(Error::type_error(format!("no operator is called '{name}'")));
     }
