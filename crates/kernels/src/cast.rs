@@ -211,40 +211,101 @@ fn narrow_bf16(value: f32) -> u16 {
     if value.is_nan() { 0x7fc0 } else { rounded as u16 }
 }
 
-/// `convert(dst, dst_stride, src, src_stride, n)`: `n` elements, strides in bytes.
-///
-/// # Safety
-/// Both runs are valid for their element types, and do not overlap.
-pub(crate) type Convert = unsafe fn(*mut u8, isize, *const u8, isize, usize);
+/// Converts `n` elements that lie side by side, from the second address to the first.
+type Dense = unsafe fn(*mut u8, *const u8, usize);
 
-/// The conversion loop from one type to another.
-pub(crate) fn converter(from: DType, to: DType) -> Convert {
-    if from == to {
-        return with_element!(from, T => move_run::<T>);
+/// A conversion between two element types, for runs of any strides.
+#[derive(Clone, Copy)]
+pub(crate) struct Convert {
+    dense: Dense,
+    /// Bytes of an element, written and read.
+    size: [usize; 2],
+    /// Whether the types are the same.
+    moves: bool,
+}
+
+/// Elements that are converted at a time where they do not lie side by side.
+const PIECE: usize = 128;
+
+/// [`PIECE`] elements of any type.
+#[repr(align(16))]
+struct Piece([MaybeUninit<u8>; PIECE * 16]);
+
+impl Piece {
+    fn new() -> Piece {
+        Piece([MaybeUninit::uninit(); PIECE * 16])
     }
-    with_element!(from, S => with_element!(to, D => convert_run::<S, D>))
+
+    fn start(&mut self) -> *mut u8 {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+/// The conversion from one type to another.
+pub(crate) fn converter(from: DType, to: DType) -> Convert {
+    let dense: Dense = match (from, to) {
+        (DType::F16, DType::F32) => halves::widen,
+        (DType::F32, DType::F16) => halves::narrow,
+        _ => with_element!(from, S => with_element!(to, D => convert_run::<S, D>)),
+    };
+    Convert { dense, size: [to.size(), from.size()], moves: from == to }
+}
+
+impl Convert {
+    /// Converts `n` elements; strides are in bytes.
+    ///
+    /// # Safety
+    /// Both runs are valid for their element types, and do not overlap.
+    #[inline]
+    pub unsafe fn run(&self, dst: *mut u8, dst_stride: isize, src: *const u8, src_stride: isize, n: usize) {
+        let side_by_side = dst_stride == self.size[0] as isize && src_stride == self.size[1] as isize;
+        // SAFETY: as the caller promises.
+        unsafe {
+            match (side_by_side, self.moves) {
+                (true, true) => std::ptr::copy_nonoverlapping(src, dst, n * self.size[0]),
+                (true, false) => (self.dense)(dst, src, n),
+                (false, true) => move_run(self.size[0], dst, dst_stride, src, src_stride, n),
+                (false, false) => self.strided(dst, dst_stride, src, src_stride, n),
+            }
+        }
+    }
+
+    /// A piece is brought side by side, converted, and taken to its place.
+    ///
+    /// # Safety
+    /// As [`Convert::run`].
+    unsafe fn strided(&self, dst: *mut u8, dst_stride: isize, src: *const u8, src_stride: isize, n: usize) {
+        let (mut read, mut written) = (Piece::new(), Piece::new());
+        let [to, from] = self.size;
+        for at in (0..n).step_by(PIECE) {
+            let n = PIECE.min(n - at);
+            // SAFETY: elements of the two runs; pieces hold `PIECE` elements.
+            unsafe {
+                let (dst, src) = (dst.offset(at as isize * dst_stride), src.offset(at as isize * src_stride));
+                let packed = if src_stride == from as isize {
+                    src
+                } else {
+                    move_run(from, read.start(), from as isize, src, src_stride, n);
+                    read.start()
+                };
+                if dst_stride == to as isize {
+                    (self.dense)(dst, packed, n);
+                } else {
+                    (self.dense)(written.start(), packed, n);
+                    move_run(to, dst, dst_stride, written.start(), to as isize, n);
+                }
+            }
+        }
+    }
 }
 
 /// # Safety
-/// As [`Convert`].
-unsafe fn convert_run<S: Source, D: Target>(
-    dst: *mut u8,
-    dst_stride: isize,
-    src: *const u8,
-    src_stride: isize,
-    n: usize,
-) {
-    if dst_stride == size_of::<D>() as isize && src_stride == size_of::<S>() as isize {
-        // SAFETY: the caller vouches for `n` elements, one after another, on both sides.
-        unsafe {
-            let dst = std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<D>>(), n);
-            convert_slice::<S, D>(dst, std::slice::from_raw_parts(src.cast(), n));
-        }
-        return;
-    }
-    for i in 0..n as isize {
-        // SAFETY: element `i` of both runs is valid.
-        unsafe { *dst.offset(i * dst_stride).cast() = D::of(*src.offset(i * src_stride).cast::<S>()) }
+/// As [`Dense`].
+unsafe fn convert_run<S: Source, D: Target>(dst: *mut u8, src: *const u8, n: usize) {
+    // SAFETY: the caller vouches for `n` elements, one after another, on both sides.
+    unsafe {
+        let dst = std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<D>>(), n);
+        convert_slice::<S, D>(dst, std::slice::from_raw_parts(src.cast(), n));
     }
 }
 
@@ -257,22 +318,144 @@ multiversion! {
     }
 }
 
+/// Moves `n` elements of `size` bytes; strides are in bytes, that of the source may be 0.
+///
 /// # Safety
-/// As [`Convert`].
-unsafe fn move_run<T: Element>(dst: *mut u8, dst_stride: isize, src: *const u8, src_stride: isize, n: usize) {
-    let size = size_of::<T>() as isize;
-    // SAFETY: the caller vouches for the elements of both runs.
+/// As [`Convert::run`].
+unsafe fn move_run(
+    size: usize,
+    dst: *mut u8,
+    dst_stride: isize,
+    src: *const u8,
+    src_stride: isize,
+    n: usize,
+) {
+    // SAFETY: as the caller promises; the types are as long as an element.
     unsafe {
-        if dst_stride == size && src_stride == size {
-            std::ptr::copy_nonoverlapping(src.cast::<T>(), dst.cast::<T>(), n);
-        } else if dst_stride == size && src_stride == 0 && n > 0 {
-            std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<T>>(), n)
-                .fill(MaybeUninit::new(*src.cast::<T>()));
-        } else {
-            for i in 0..n as isize {
-                *dst.offset(i * dst_stride).cast::<T>() = *src.offset(i * src_stride).cast::<T>();
+        match size {
+            1 => move_elements::<[u8; 1]>(dst, dst_stride, src, src_stride, n),
+            2 => move_elements::<[u8; 2]>(dst, dst_stride, src, src_stride, n),
+            4 => move_elements::<[u8; 4]>(dst, dst_stride, src, src_stride, n),
+            8 => move_elements::<[u8; 8]>(dst, dst_stride, src, src_stride, n),
+            _ => move_elements::<[u8; 16]>(dst, dst_stride, src, src_stride, n),
+        }
+    }
+}
+
+/// # Safety
+/// As [`move_run`], for elements of the size of `T`, which has no alignment.
+unsafe fn move_elements<T: Copy>(
+    dst: *mut u8,
+    dst_stride: isize,
+    src: *const u8,
+    src_stride: isize,
+    n: usize,
+) {
+    let backwards = src_stride == -dst_stride;
+    if n > 0 && dst_stride == size_of::<T>() as isize && (src_stride == 0 || backwards) {
+        // SAFETY: the caller vouches for `n` elements at `dst`, for the first and the last one read, and for those
+        // between them.
+        unsafe {
+            let dst = std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<T>>(), n);
+            if backwards {
+                let last = src.offset((n as isize - 1) * src_stride);
+                reverse(dst, std::slice::from_raw_parts(last.cast(), n));
+            } else {
+                dst.fill(MaybeUninit::new(*src.cast::<T>()));
             }
         }
+        return;
+    }
+    for i in 0..n as isize {
+        // SAFETY: element `i` of both runs is valid.
+        unsafe { *dst.offset(i * dst_stride).cast::<T>() = *src.offset(i * src_stride).cast::<T>() };
+    }
+}
+
+multiversion! {
+    /// `dst[i] = src[n - 1 - i]`.
+    fn reverse<T: Copy>(dst: &mut [MaybeUninit<T>], src: &[T]) {
+        for (d, s) in dst.iter_mut().zip(src.iter().rev()) {
+            d.write(*s);
+        }
+    }
+}
+
+/// `f16` with the processor's conversion instructions.
+mod halves {
+    use super::convert_run;
+    use crate::dtype::f16;
+    use crate::isa::{Isa, isa};
+
+    /// # Safety
+    /// As [`Dense`](super::Dense), from `f16` to `f32`.
+    pub unsafe fn widen(dst: *mut u8, src: *const u8, n: usize) {
+        // SAFETY: as the caller promises; `isa` returns a set only after detecting its features.
+        unsafe {
+            let done = match isa() {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => x86::widen16(dst.cast(), src.cast(), n),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => x86::widen8(dst.cast(), src.cast(), n),
+                _ => 0,
+            };
+            convert_run::<f16, f32>(dst.add(4 * done), src.add(2 * done), n - done);
+        }
+    }
+
+    /// # Safety
+    /// As [`Dense`](super::Dense), from `f32` to `f16`.
+    pub unsafe fn narrow(dst: *mut u8, src: *const u8, n: usize) {
+        // SAFETY: as in `widen`.
+        unsafe {
+            let done = match isa() {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => x86::narrow16(dst.cast(), src.cast(), n),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => x86::narrow8(dst.cast(), src.cast(), n),
+                _ => 0,
+            };
+            convert_run::<f32, f16>(dst.add(2 * done), src.add(4 * done), n - done);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    mod x86 {
+        use std::arch::x86_64::*;
+
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT;
+
+        /// A loop over whole vectors, which gives the number of elements that it converted.
+        macro_rules! vectors {
+            ($name:ident, $features:literal, $width:literal, $from:ty, $to:ty, |$src:ident, $dst:ident| $e:expr) => {
+                /// # Safety
+                /// Both sides are valid for `n` elements.
+                #[target_feature(enable = $features)]
+                pub unsafe fn $name(dst: *mut $to, src: *const $from, n: usize) -> usize {
+                    for i in (0..n / $width * $width).step_by($width) {
+                        // SAFETY: `i + width <= n`.
+                        unsafe {
+                            let ($src, $dst) = (src.add(i), dst.add(i));
+                            $e
+                        }
+                    }
+                    n / $width * $width
+                }
+            };
+        }
+
+        vectors!(widen16, "avx512f", 16, u16, f32, |src, dst| {
+            _mm512_storeu_ps(dst, _mm512_cvtph_ps(_mm256_loadu_si256(src.cast())))
+        });
+        vectors!(narrow16, "avx512f", 16, f32, u16, |src, dst| {
+            _mm256_storeu_si256(dst.cast(), _mm512_cvtps_ph::<NEAREST>(_mm512_loadu_ps(src)))
+        });
+        vectors!(widen8, "avx,f16c", 8, u16, f32, |src, dst| {
+            _mm256_storeu_ps(dst, _mm256_cvtph_ps(_mm_loadu_si128(src.cast())))
+        });
+        vectors!(narrow8, "avx,f16c", 8, f32, u16, |src, dst| {
+            _mm_storeu_si128(dst.cast(), _mm256_cvtps_ph::<NEAREST>(_mm256_loadu_ps(src)))
+        });
     }
 }
 
@@ -294,6 +477,63 @@ mod tests {
         }
         assert!(f16::of(f32::NAN).is_nan() && bf16::of(-f32::NAN).is_nan());
     }
+
+    /// `x` converted element by element through [`Convert::run`], with the strides of both sides in elements.
+    fn through<S: Source + Default, D: Target + Default>(x: &[S], strides: [usize; 2]) -> Vec<D> {
+        let spread: Vec<S> = x.iter().flat_map(|x| std::iter::repeat_n(*x, strides[1])).collect();
+        let mut out = vec![D::default(); x.len() * strides[0]];
+        let (to, from) = ((strides[0] * size_of::<D>()) as isize, (strides[1] * size_of::<S>()) as isize);
+        let convert = converter(S::DTYPE, D::DTYPE);
+        // SAFETY: both sides hold `x.len()` elements so far apart.
+        unsafe { convert.run(out.as_mut_ptr().cast(), to, spread.as_ptr().cast(), from, x.len()) };
+        out.into_iter().step_by(strides[0]).collect()
+    }
+
+    #[test]
+    fn runs_of_any_stride_convert_alike() {
+        let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+        let floats: Vec<f32> = (0..300_001).map(|i| f32::from_bits(u32::wrapping_mul(i, 14_321))).collect();
+        for strides in [[1, 1], [1, 3], [2, 1], [3, 2]] {
+            let wide: Vec<f32> = through(&halves, strides);
+            let back: Vec<f16> = through(&wide, strides);
+            for ((h, w), b) in halves.iter().zip(&wide).zip(&back) {
+                assert!(h.is_nan() && w.is_nan() && b.is_nan() || *w == h.to_f32() && b == h, "{h:?}");
+            }
+            let narrow: Vec<f16> = through(&floats, strides);
+            let ints: Vec<i64> = through(&floats, strides);
+            for (((x, n), i), at) in floats.iter().zip(narrow).zip(ints).zip(0..) {
+                assert!(n == f16::from_f32(*x) || n.is_nan() && x.is_nan(), "{x:e} at {at}");
+                assert_eq!(i, i64::of(*x));
+            }
+            let same: Vec<f32> = through(&wide, strides);
+            assert!(same.iter().zip(&wide).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+        let mut out = [0.0_f64; 300];
+        // SAFETY: one element is read 300 times.
+        unsafe {
+            converter(DType::I16, DType::F64).run(
+                out.as_mut_ptr().cast(),
+                8,
+                (&raw const FOUR).cast(),
+                0,
+                300,
+            );
+        }
+        assert_eq!(out, [4.0; 300]);
+    }
+
+    #[test]
+    fn runs_are_turned_around() {
+        let x: Vec<i16> = (0..301).collect();
+        let mut y = vec![0_i16; 301];
+        // SAFETY: both sides have 301 elements, the last of `x` first.
+        unsafe {
+            converter(DType::I16, DType::I16).run(y.as_mut_ptr().cast(), 2, x[300..].as_ptr().cast(), -2, 301)
+        };
+        assert!(y.iter().rev().eq(&x));
+    }
+
+    static FOUR: i16 = 4;
 
     #[test]
     fn floats_truncate_to_integers_as_x86_does() {

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Elements of a block: buffers of this many elements stay in the first-level cache.
-pub(super) const BLOCK: usize = 512;
+const BLOCK: usize = 1024;
 
 /// Rows at least this long are walked one at a time, so that operands can be used in place within a row.
 pub(super) const ROW: usize = 96;
@@ -127,14 +127,12 @@ impl<const N: usize> Job<'_, N> {
                 let element = self.element[i] as isize;
                 // SAFETY: one element is converted into the buffer, then repeated there.
                 unsafe {
-                    converter(self.types[i], self.compute[i])(buffer, element, self.plan.bases()[i], 0, 1);
-                    converter(self.compute[i], self.compute[i])(
-                        buffer.offset(element),
-                        element,
-                        buffer,
-                        0,
-                        n - 1,
+                    let (load, repeat) = (
+                        converter(self.types[i], self.compute[i]),
+                        converter(self.compute[i], self.compute[i]),
                     );
+                    load.run(buffer, element, self.plan.bases()[i], 0, 1);
+                    repeat.run(buffer.offset(element), element, buffer, 0, n - 1);
                 }
             }
         }
@@ -192,9 +190,9 @@ impl<const N: usize> Job<'_, N> {
                 // SAFETY: the run lies in the operand, and `done + run <= n` in the buffer.
                 unsafe {
                     if i == 0 {
-                        convert(memory, strides[i], buffer, element, run);
+                        convert.run(memory, strides[i], buffer, element, run);
                     } else {
-                        convert(buffer, element, memory, strides[i], run);
+                        convert.run(buffer, element, memory, strides[i], run);
                     }
                 }
             }

@@ -200,7 +200,7 @@ pub unsafe fn contains_zero(sizes: &[i64], a: Operand) -> bool {
             let count = truth.len().min(n - start);
             // SAFETY: the caller vouches for the run; the buffer holds `count` elements.
             unsafe {
-                convert(
+                convert.run(
                     truth.as_mut_ptr().cast(),
                     1,
                     src.wrapping_offset(start as isize * stride),

@@ -4,7 +4,7 @@
 //! a panel, square by square, so that each line is read once.
 
 use super::Loop;
-use super::blocks::{BLOCK, ROW};
+use super::blocks::ROW;
 use crate::dtype::DType;
 use crate::parallel::for_tasks;
 use crate::strided::{Operand, Plan};
@@ -13,6 +13,9 @@ use std::mem::MaybeUninit;
 
 /// Rows of a panel: a cache line of `f32`.
 const ROWS: usize = 16;
+
+/// Columns of a panel.
+const BLOCK: usize = 512;
 
 /// A panel of one operand, for elements of up to 8 bytes.
 #[repr(align(64))]
