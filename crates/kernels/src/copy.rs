@@ -1,6 +1,6 @@
 //! Copies between any strides and element types, and fills.
 
-use crate::cast::converter;
+use crate::cast::{Convert, converter};
 use crate::dtype::DType;
 use crate::parallel::{for_ranges, for_tasks};
 use crate::pointwise::{GRAIN, Number, STREAM};
@@ -31,10 +31,39 @@ pub unsafe fn copy(sizes: &[i64], out: Operand, src: Operand) {
     }
     let convert = converter(src.dtype, out.dtype);
     let strides = plan.dims()[0].strides;
+    if let [inner, next, ..] = plan.dims()
+        && (1..NARROW.min(next.size)).contains(&inner.size)
+    {
+        return narrow(&plan, convert);
+    }
     for_ranges(plan.total(), GRAIN, |range| {
         plan.runs(range, |[dst, src], n| {
             // SAFETY: a run of elements that the caller vouches for.
-            unsafe { convert(dst, strides[0], src, strides[1], n) }
+            unsafe { convert.run(dst, strides[0], src, strides[1], n) }
+        });
+    });
+}
+
+/// Runs shorter than this are not worth a call each.
+const NARROW: usize = 16;
+/// Runs that are copied together; few enough to stay in the first-level cache.
+const RUNS: usize = 512;
+
+/// A copy whose innermost dimension is short: goes along the next one instead, once for each element of a run.
+fn narrow(plan: &Plan<2>, convert: Convert) {
+    let (inner, rest) = plan.split();
+    let strides = rest.dims()[0].strides;
+    for_ranges(rest.total(), GRAIN / inner.size, |range| {
+        rest.runs(range, |ptrs, n| {
+            for start in (0..n).step_by(RUNS) {
+                for i in 0..inner.size as isize {
+                    let at = |k: usize| {
+                        ptrs[k].wrapping_offset(start as isize * strides[k] + i * inner.strides[k])
+                    };
+                    // SAFETY: elements of the copy that `copy`'s caller vouches for.
+                    unsafe { convert.run(at(0), strides[0], at(1), strides[1], RUNS.min(n - start)) }
+                }
+            }
         });
     });
 }
@@ -96,12 +125,12 @@ pub unsafe fn fill(sizes: &[i64], out: Operand, value: Number) {
     };
     let size = out.dtype.size() as isize;
     // SAFETY: the buffer holds and is aligned for one element of any type.
-    unsafe { converter(from, out.dtype)(at, size, source, 0, 1) };
+    unsafe { converter(from, out.dtype).run(at, size, source, 0, 1) };
     let move_run = converter(out.dtype, out.dtype);
     let at = at.addr();
     for_each_run(sizes, &[out], GRAIN, |[dst], [stride], n| {
         // SAFETY: the caller vouches for the run; `element` outlives the loop and is only read.
-        unsafe { move_run(dst, stride, at as *const u8, 0, n) }
+        unsafe { move_run.run(dst, stride, at as *const u8, 0, n) }
     });
 }
 
@@ -133,6 +162,31 @@ mod tests {
                 assert_eq!((out[at], same[at]), (*value as f64, *value), "{rows}x{cols}");
             }
         }
+    }
+
+    #[test]
+    fn short_runs_are_copied_across() {
+        let (sizes, n) = ([3, 700, 2, 2], 8400);
+        let mut src: Vec<i16> = (0..n).collect();
+        let mut out = vec![0_i64; n as usize];
+        let (from, to) = ([2, 6, 4200, 1], [2800, 4, 2, 1]);
+        // SAFETY: both have an element for every index.
+        unsafe {
+            let from = Operand::new(src.as_mut_ptr().cast(), DType::I16, &from);
+            copy(&sizes, Operand::new(out.as_mut_ptr().cast(), DType::I64, &to), from);
+        }
+        for (i, value) in out.iter().enumerate() {
+            let at = [i / 2800, i / 4 % 700, i / 2 % 2, i % 2];
+            assert_eq!(*value, (at[0] * 2 + at[1] * 6 + at[2] * 4200 + at[3]) as i64);
+        }
+    }
+
+    #[test]
+    fn nothing_is_copied_where_there_is_nothing() {
+        let strides = [1, 5, 50];
+        let nowhere = Operand::new(std::ptr::null_mut(), DType::F32, &strides);
+        // SAFETY: there are no elements.
+        unsafe { copy(&[0, 7, 3], nowhere, Operand::new(std::ptr::null_mut(), DType::F64, &[50, 1, 9])) };
     }
 
     #[test]

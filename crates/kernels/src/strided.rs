@@ -165,6 +165,14 @@ impl<const N: usize> Plan<N> {
         &self.dims
     }
 
+    /// The innermost dimension, and the plan of the others.
+    pub(crate) fn split(&self) -> (Dim<N>, Plan<N>) {
+        let (inner, outer) = (self.dims[0], &self.dims[1..]);
+        let mut dims = Small::new(Dim { size: 1, strides: [0; N] }, outer.len().max(1));
+        dims[..outer.len()].copy_from_slice(outer);
+        (inner, Plan { bases: self.bases, total: dims.iter().map(|d| d.size).product(), dims })
+    }
+
     /// The addresses at matrix number `linear` of those that dimensions `0` and `dim` span.
     pub(crate) fn matrix(&self, dim: usize, mut linear: usize) -> [*mut u8; N] {
         let mut ptrs = self.bases;
