@@ -1,6 +1,7 @@
 //! Row-major operands for kernels that take slices.
 
 use cresset_kernels::dtype::Element;
+use cresset_kernels::rows::Rows;
 use cresset_kernels::softmax::Along;
 
 use crate::storage::Raw;
@@ -49,6 +50,12 @@ pub(crate) unsafe fn slice_mut<'a, T: Element>(raw: &Raw<'_>) -> &'a mut [T] {
     let n = raw.sizes.iter().product::<i64>() as usize;
     // SAFETY: as the caller promises.
     if n == 0 { &mut [] } else { unsafe { std::slice::from_raw_parts_mut(raw.ptr.cast(), n) } }
+}
+
+/// A row-major operand as `n` rows.
+pub(crate) fn rows(raw: &Raw<'_>, n: usize) -> Rows {
+    let width = raw.sizes.iter().product::<i64>() as usize / n.max(1);
+    Rows { ptr: raw.ptr, dtype: raw.dtype, width }
 }
 
 /// A tensor seen from dimension `dim`; a 0-dim one has one dimension of size 1.

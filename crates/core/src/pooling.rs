@@ -1,9 +1,10 @@
 //! Between pooling operators and their kernels: window sizes with PyTorch's checks, planes in and out.
 
-use cresset_kernels::pool::{Average, Windows};
+use cresset_kernels::pool::{Average, Windows, average_pool, average_pool_backward};
+use cresset_kernels::rows::by_rows;
 
 use crate::copy::like_format;
-use crate::dense::{cast, dense, slice, slice_mut};
+use crate::dense::{cast, dense, rows, slice, slice_mut};
 use crate::layout::{Dims, wrap_dim};
 use crate::storage::access;
 use crate::{DType, Result, Tensor, bail, with_float};
@@ -234,16 +235,16 @@ pub(crate) fn pick(g: &Tensor, indices: &Tensor, rank: usize) -> Result<Tensor> 
 /// Average of every window.
 pub(crate) fn average(this: &Tensor, windows: &Windows, how: Average, sizes: &[i64]) -> Result<Tensor> {
     let compute = average_type(this)?;
-    let x = dense(this, compute)?;
-    let y = Tensor::empty_of(sizes, compute, x.device())?;
-    let (o, i) = (y.raw(), x.raw());
+    let x = dense(this, this.dtype())?;
+    let y = Tensor::empty_of(sizes, x.dtype(), x.device())?;
+    let (o, i, planes) = (y.raw(), x.raw(), x.numel() / windows.plane());
     access([&o], [&i], |[y], [x]| {
+        let (x, y) = (rows(&x, planes), rows(&y, planes));
         // SAFETY: both are locked and row-major; the output is fresh.
         with_float!(compute, T => unsafe {
-            cresset_kernels::pool::average_pool::<T>(windows, how, slice(&x), slice_mut(&y));
+            by_rows::<T, 1, 1>(planes, [x], [y], |[x], [y]| average_pool(windows, how, x, y));
         })
     });
-    let y = cast(y, this.dtype())?;
     // PyTorch's averages of volumes are row-major whatever the input is.
     if this.dim() == 4 { like_format(y, this) } else { Ok(y) }
 }
@@ -273,16 +274,17 @@ pub(crate) fn check_gradient(g: &Tensor, result: &[i64]) -> Result<()> {
 /// Gradient of [`average`].
 pub(crate) fn average_backward(g: &Tensor, this: &Tensor, windows: &Windows, how: Average) -> Result<Tensor> {
     let compute = average_type(this)?;
-    let g = dense(g, compute)?;
-    let result = Tensor::empty_of(&this.sizes(), compute, this.device())?;
-    let (o, g) = (result.raw(), g.raw());
+    let g = dense(g, g.dtype())?;
+    let result = Tensor::empty_of(&this.sizes(), this.dtype(), this.device())?;
+    let (o, g, planes) = (result.raw(), g.raw(), this.numel() / windows.plane());
     access([&o], [&g], |[o], [g]| {
+        let (g, o) = (rows(&g, planes), rows(&o, planes));
         // SAFETY: both are locked and row-major; the output is fresh.
         with_float!(compute, T => unsafe {
-            cresset_kernels::pool::average_pool_backward::<T>(windows, how, slice(&g), slice_mut(&o));
+            by_rows::<T, 1, 1>(planes, [g], [o], |[g], [o]| average_pool_backward(windows, how, g, o));
         })
     });
-    cast(result, this.dtype())
+    Ok(result)
 }
 
 /// The type in which averages are computed; integers are averaged as `f64` and truncated.

@@ -32,6 +32,7 @@ pub mod random;
 pub mod reduce;
 pub mod resample;
 pub mod rnn;
+pub mod rows;
 pub mod scan;
 pub mod segment;
 pub mod softmax;

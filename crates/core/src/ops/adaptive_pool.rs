@@ -1,10 +1,11 @@
 //! Pooling to a given size of the result.
 
 use cresset_kernels::pool as kernels;
+use cresset_kernels::rows::by_rows;
 use cresset_macros::op;
 
 use crate::autograd::Meta;
-use crate::dense::{cast, dense, slice, slice_mut};
+use crate::dense::{cast, dense, rows, slice, slice_mut};
 use crate::layout::Dims;
 use crate::op::OpDef;
 use crate::ops::pool::check_1d;
@@ -77,20 +78,20 @@ fn result_sizes(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<D
 fn average(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<Tensor> {
     let sizes = result_sizes(name, this, output, n)?;
     let compute = average_type(this)?;
-    let x = dense(this, compute)?;
-    let y = Tensor::empty_of(&sizes, compute, x.device())?;
+    let x = dense(this, this.dtype())?;
+    let y = Tensor::empty_of(&sizes, x.dtype(), x.device())?;
     if y.numel() == 0 {
-        return cast(y, this.dtype());
+        return Ok(y);
     }
     let (input, output) = (plane(&x.sizes(), n), plane(&sizes, n));
-    let (o, i) = (y.raw(), x.raw());
+    let (o, i, planes) = (y.raw(), x.raw(), x.numel() / input.iter().product::<usize>());
     access([&o], [&i], |[y], [x]| {
+        let (x, y) = (rows(&x, planes), rows(&y, planes));
         // SAFETY: both are locked and row-major; the output is fresh.
         with_float!(compute, T => unsafe {
-            kernels::adaptive_average::<T>(input, output, slice(&x), slice_mut(&y));
+            by_rows::<T, 1, 1>(planes, [x], [y], |[x], [y]| kernels::adaptive_average(input, output, x, y));
         })
     });
-    let y = cast(y, this.dtype())?;
     // As in PyTorch, only images keep channels last.
     if n == 2 { crate::copy::like_format(y, this) } else { Ok(y) }
 }
@@ -99,17 +100,18 @@ fn average_backward(g: &Tensor, this: &Tensor, n: usize) -> Result<Tensor> {
     let name = format!("adaptive_avg_pool{n}d_backward()");
     check_gradient(&name, g, this, n)?;
     let compute = average_type(this)?;
-    let g = dense(g, compute)?;
-    let result = Tensor::empty_of(&this.sizes(), compute, this.device())?;
+    let g = dense(g, g.dtype())?;
+    let result = Tensor::empty_of(&this.sizes(), this.dtype(), this.device())?;
     let (input, output) = (plane(&this.sizes(), n), plane(&g.sizes(), n));
-    let (o, g) = (result.raw(), g.raw());
+    let (o, g, planes) = (result.raw(), g.raw(), this.numel() / input.iter().product::<usize>().max(1));
     access([&o], [&g], |[o], [g]| {
+        let (g, o) = (rows(&g, planes), rows(&o, planes));
         // SAFETY: both are locked and row-major; the output is fresh.
         with_float!(compute, T => unsafe {
-            kernels::adaptive_average_backward::<T>(input, output, slice(&g), slice_mut(&o));
+            by_rows::<T, 1, 1>(planes, [g], [o], |[g], [o]| kernels::adaptive_average_backward(input, output, g, o));
         })
     });
-    cast(result, this.dtype())
+    Ok(result)
 }
 
 /// A gradient has the batch and channels of the input.

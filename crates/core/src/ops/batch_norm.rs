@@ -1,10 +1,11 @@
 //! Batch norm and instance norm.
 
 use cresset_kernels::norm::{self as kernels, BatchShape};
+use cresset_kernels::rows::by_rows;
 use cresset_macros::op;
 
 use crate::copy::{copy_into, like_format};
-use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
+use crate::dense::{cast, dense, dense_option, float_type, rows, slice, slice_mut};
 use crate::op::{Grad, Grads, Needs, OpDef};
 use crate::ops::norm::{
     Given, asked, centred, check_count, check_sizes, given, normalised, optional, over, statistics_type,
@@ -68,9 +69,7 @@ fn statistics(x: &Tensor, shape: BatchShape) -> Result<(Tensor, Tensor)> {
     let (m, v, from) = (mean.raw(), var.raw(), x.raw());
     access([&m, &v], [&from], |[m, v], [i]| {
         // SAFETY: all are locked and row-major; the outputs are fresh.
-        with_float!(x.dtype(), T => unsafe {
-            kernels::batch_statistics::<T>(shape, slice(&i), slice_mut(&m), slice_mut(&v));
-        })
+        unsafe { kernels::batch_statistics(shape, i.ptr, i.dtype, slice_mut(&m), slice_mut(&v)) }
     });
     Ok((mean, var))
 }
@@ -94,7 +93,7 @@ fn forward(
 ) -> Result<(Tensor, Tensor, Tensor)> {
     let shape = p.check(input, training)?;
     let compute = float_type(input.dtype());
-    let x = dense(input, compute)?;
+    let x = dense(input, input.dtype())?;
     let (mean, var) = match (training, p.mean, p.var) {
         (false, Some(mean), Some(var)) => (dense(mean, DType::F64)?, dense(var, DType::F64)?),
         _ => statistics(&x, shape)?,
@@ -109,16 +108,21 @@ fn forward(
     let shift = mean.mul(&gain)?.neg()?;
     let shift = p.bias.map_or_else(|| Ok(shift.clone()), |b| shift.add(&b.to_dtype(DType::F64)?))?;
     let (gain, shift) = (dense(&gain, compute)?, dense(&shift, compute)?);
-    let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
+    let y = Tensor::empty_of(&x.sizes(), x.dtype(), x.device())?;
     let (o, i, a, b) = (y.raw(), x.raw(), gain.raw(), shift.raw());
     access([&o], [&i, &a, &b], |[o], [x, a, b]| {
-        // SAFETY: all are locked, row-major and of the compute type; the output is fresh.
+        let (x, o) = (rows(&x, shape.n), rows(&o, shape.n));
+        // SAFETY: all are locked and row-major, gain and shift of the compute type; the output is fresh.
         with_float!(compute, T => unsafe {
-            kernels::batch_norm::<T>(shape, slice(&x), slice(&a), slice(&b), slice_mut(&o));
+            let (a, b) = (slice::<T>(&a), slice::<T>(&b));
+            by_rows::<T, 1, 1>(shape.n, [x], [o], |[x], [y]| {
+                let shape = BatchShape { n: x.len() / (shape.c * shape.s).max(1), ..shape };
+                kernels::batch_norm(shape, x, a, b, y);
+            });
         })
     });
     let saved = statistics_type(input, [p.weight, p.mean]);
-    let y = like_format(cast(y, input.dtype())?, input)?;
+    let y = like_format(y, input)?;
     if training {
         return Ok((y, cast(mean, saved)?, cast(rstd, saved)?));
     }

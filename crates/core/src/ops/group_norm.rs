@@ -4,9 +4,10 @@
 #![allow(non_snake_case)]
 
 use cresset_kernels::norm::{self as kernels, GroupShape};
+use cresset_kernels::rows::by_rows;
 use cresset_macros::op;
 
-use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
+use crate::dense::{dense, dense_option, float_type, rows, slice, slice_mut};
 use crate::layout::checked_numel;
 use crate::op::{Grad, Grads, Needs, OpDef};
 use crate::ops::norm::{
@@ -104,28 +105,29 @@ mod native_group_norm {
         check_float("GroupNormKernelImpl", input)?;
         check_elements(input, [N, C, HxW])?;
         let compute = float_type(input.dtype());
-        let x = dense(input, compute)?;
+        let x = dense(input, input.dtype())?;
         let (w, b) = (dense_option(weight, compute)?, dense_option(bias, compute)?);
-        let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
-        let statistics = || Tensor::empty_of(&[N, group], compute, x.device());
+        let y = Tensor::empty_of(&x.sizes(), x.dtype(), x.device())?;
+        let saved = statistics_type(input, [weight, bias]);
+        let statistics = || Tensor::empty_of(&[N, group], saved, x.device());
         let (mean, rstd) = (statistics()?, statistics()?);
         let mut ins = vec![x.raw()];
         ins.extend([&w, &b].into_iter().flatten().map(|t| t.raw()));
         let outs = [y.raw(), mean.raw(), rstd.raw()];
         let shape = group_shape(N, C, HxW, group);
         access_lists(&outs.each_ref(), &ins.iter().collect::<Vec<_>>(), |o, i| {
-            // SAFETY: all are locked, row-major and of the compute type; the outputs are fresh.
+            let (x, [y, mean, rstd]) = (rows(&i[0], shape.n), [0, 1, 2].map(|k| rows(&o[k], shape.n)));
+            // SAFETY: all are locked and row-major, weight and bias of the compute type; the outputs are fresh.
             with_float!(compute, T => unsafe {
                 let weight = optional::<T>(w.is_some(), i.get(1));
                 let bias = optional::<T>(b.is_some(), i.last());
-                kernels::group_norm(
-                    shape, eps, slice(&i[0]), weight, bias, slice_mut(&o[0]), slice_mut(&o[1]), slice_mut(&o[2]),
-                );
+                by_rows::<T, 1, 3>(shape.n, [x], [y, mean, rstd], |[x], [y, mean, rstd]| {
+                    let shape = GroupShape { n: mean.len() / shape.groups, ..shape };
+                    kernels::group_norm(shape, eps, x, weight, bias, y, mean, rstd);
+                });
             });
         });
-        let dtype = statistics_type(input, [weight, bias]);
-        let y = crate::copy::like_format(cast(y, input.dtype())?, input)?;
-        Ok((y, cast(mean, dtype)?, cast(rstd, dtype)?))
+        Ok((crate::copy::like_format(y, input)?, mean, rstd))
     }
     fn grad(
         g: &Tensor,

@@ -1,9 +1,10 @@
 //! Layer and root-mean-square norm.
 
 use cresset_kernels::norm as kernels;
+use cresset_kernels::rows::{Rows, by_rows};
 use cresset_macros::op;
 
-use crate::dense::{cast, dense, dense_option, float_type, slice, slice_mut};
+use crate::dense::{cast, dense, dense_option, float_type, rows, slice, slice_mut};
 use crate::layout::Dims;
 use crate::op::{Grad, Grads, Needs, OpDef};
 use crate::ops::{mean_dim, sum_dim};
@@ -129,26 +130,30 @@ mod native_layer_norm {
         check_mixed(input, [weight, bias])?;
         check_float("LayerNormKernelImpl", input)?;
         let compute = float_type(input.dtype());
-        let x = dense(input, compute)?;
+        let x = dense(input, input.dtype())?;
         let (w, b) = (dense_option(weight, compute)?, dense_option(bias, compute)?);
-        let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
-        let mut rows = Dims::from_slice(&x.sizes()[..x.dim() - normalized_shape.len()]);
-        rows.resize(x.dim(), 1);
+        let y = Tensor::empty_of(&x.sizes(), x.dtype(), x.device())?;
+        let mut sizes = Dims::from_slice(&x.sizes()[..x.dim() - normalized_shape.len()]);
+        sizes.resize(x.dim(), 1);
+        let saved = statistics_type(input, [weight, bias]);
         let (mean, rstd) =
-            (Tensor::empty_of(&rows, compute, x.device())?, Tensor::empty_of(&rows, compute, x.device())?);
+            (Tensor::empty_of(&sizes, saved, x.device())?, Tensor::empty_of(&sizes, saved, x.device())?);
         let mut ins = vec![x.raw()];
         ins.extend([&w, &b].into_iter().flatten().map(|t| t.raw()));
-        let outs = [y.raw(), mean.raw(), rstd.raw()];
+        let (outs, count) = ([y.raw(), mean.raw(), rstd.raw()], mean.numel());
         access_lists(&outs.each_ref(), &ins.iter().collect::<Vec<_>>(), |o, i| {
-            // SAFETY: all are locked, row-major and of the compute type; the outputs are fresh.
+            let (x, y) = (rows(&i[0], count), rows(&o[0], count));
+            let [mean, rstd] = [1, 2].map(|k| Rows { width: 1, ..rows(&o[k], 1) });
+            // SAFETY: all are locked and row-major, weight and bias of the compute type; the outputs are fresh.
             with_float!(compute, T => unsafe {
                 let weight = optional::<T>(w.is_some(), i.get(1));
                 let bias = optional::<T>(b.is_some(), i.last());
-                kernels::layer_norm(n, eps, slice(&i[0]), weight, bias, slice_mut(&o[0]), slice_mut(&o[1]), slice_mut(&o[2]));
+                by_rows::<T, 1, 3>(count, [x], [y, mean, rstd], |[x], [y, mean, rstd]| {
+                    kernels::layer_norm(n, eps, x, weight, bias, y, mean, rstd);
+                });
             });
         });
-        let statistics = statistics_type(input, [weight, bias]);
-        Ok((cast(y, input.dtype())?, cast(mean, statistics)?, cast(rstd, statistics)?))
+        Ok((y, mean, rstd))
     }
     fn grad(
         g: &Tensor,

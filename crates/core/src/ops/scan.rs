@@ -1,15 +1,16 @@
 //! Running sums, products, extremes and logarithms of summed exponentials along a dimension.
 
 use cresset_kernels::dtype::{C32, C64};
+use cresset_kernels::rows::by_lines;
 use cresset_kernels::scan as kernels;
 use cresset_macros::op;
 
 use crate::autograd::Meta;
-use crate::dense::{along, cast, dense, slice, slice_mut};
+use crate::dense::{along, cast, dense, rows, slice, slice_mut};
 use crate::layout::wrap_dim;
 use crate::op::{OpDef, Out};
 use crate::reduction::sum_dtype;
-use crate::storage::{Raw, access};
+use crate::storage::access;
 use crate::{DType, Result, Scalar, Tensor, bail, op_list, pointwise};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
@@ -35,24 +36,28 @@ fn compute_type(dtype: DType) -> DType {
 /// Running sums or products written to a result of `dtype`.
 fn cumulate(product: bool, this: &Tensor, dim: i64, dtype: DType, out: Out) -> Result<Tensor> {
     let shape = along(&this.sizes(), wrap_dim(dim, this.dim())?);
-    let compute = compute_type(dtype);
-    let x = dense(&cast(this.clone(), dtype)?, compute)?;
-    let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
+    let x = dense(&cast(this.clone(), dtype)?, dtype)?;
+    let y = Tensor::empty_of(&x.sizes(), dtype, x.device())?;
     let (o, i) = (y.raw(), x.raw());
     access([&o], [&i], |[y], [x]| {
-        let run = |x: Raw, y: Raw| {
-            // SAFETY: both are locked, row-major and of the compute type; the output is fresh.
-            unsafe {
-                match compute {
-                    DType::F32 => kernels::cumulate::<f32>(product, shape, slice(&x), slice_mut(&y)),
-                    DType::F64 => kernels::cumulate::<f64>(product, shape, slice(&x), slice_mut(&y)),
-                    DType::Complex64 => kernels::cumulate::<C32>(product, shape, slice(&x), slice_mut(&y)),
-                    DType::Complex128 => kernels::cumulate::<C64>(product, shape, slice(&x), slice_mut(&y)),
-                    _ => kernels::cumulate::<i64>(product, shape, slice(&x), slice_mut(&y)),
+        let (x, y) = (rows(&x, shape.outer), rows(&y, shape.outer));
+        macro_rules! run {
+            ($T:ty) => {
+                // SAFETY: both are locked and row-major; the output is fresh.
+                unsafe {
+                    by_lines::<$T, 1, 1>(shape, [x], [y], |part, [x], [y]| {
+                        kernels::cumulate(product, part, x, y);
+                    })
                 }
-            }
-        };
-        run(x, y)
+            };
+        }
+        match compute_type(dtype) {
+            DType::F32 => run!(f32),
+            DType::F64 => run!(f64),
+            DType::Complex64 => run!(C32),
+            DType::Complex128 => run!(C64),
+            _ => run!(i64),
+        }
     });
     finish(y, dtype, out)
 }

@@ -1,9 +1,10 @@
 //! Softmax, its logarithm and relatives.
 
+use cresset_kernels::rows::by_lines;
 use cresset_kernels::softmax as kernels;
 use cresset_macros::op;
 
-use crate::dense::{along, cast, dense, float_type, slice, slice_mut};
+use crate::dense::{along, dense, float_type, rows};
 use crate::layout::{shape, wrap_dim};
 use crate::op::OpDef;
 use crate::storage::access;
@@ -41,14 +42,17 @@ fn forward(log: bool, this: &Tensor, dim: i64, half_to_float: bool) -> Result<Te
         bail!("softmax with half to float conversion is not supported on CPU");
     }
     let compute = float_type(this.dtype());
-    let x = dense(this, compute)?;
-    let y = Tensor::empty_of(&x.sizes(), compute, x.device())?;
+    let x = dense(this, this.dtype())?;
+    let y = Tensor::empty_of(&x.sizes(), x.dtype(), x.device())?;
     let (o, i, shape) = (y.raw(), x.raw(), along(&x.sizes(), d));
     access([&o], [&i], |[y], [x]| {
+        let (x, y) = (rows(&x, shape.outer), rows(&y, shape.outer));
         // SAFETY: both are locked and row-major, the output is fresh.
-        with_float!(compute, T => unsafe { kernels::softmax::<T>(log, shape, slice(&x), slice_mut(&y)) })
+        with_float!(compute, T => unsafe {
+            by_lines::<T, 1, 1>(shape, [x], [y], |part, [x], [y]| kernels::softmax(log, part, x, y));
+        })
     });
-    cast(y, this.dtype())
+    Ok(y)
 }
 
 fn backward(log: bool, grad: &Tensor, output: &Tensor, dim: i64, dtype: DType) -> Result<Tensor> {
@@ -66,16 +70,19 @@ fn backward(log: bool, grad: &Tensor, output: &Tensor, dim: i64, dtype: DType) -
     let narrow = grad.dtype() == DType::F32 && dtype == DType::F16;
     let dtype = if narrow { dtype } else { grad.dtype() };
     let compute = float_type(output.dtype());
-    let (g, y) = (dense(grad, compute)?, dense(output, compute)?);
-    let result = Tensor::empty_of(&y.sizes(), compute, y.device())?;
+    let (g, y) = (dense(grad, grad.dtype())?, dense(output, output.dtype())?);
+    let result = Tensor::empty_of(&y.sizes(), dtype, y.device())?;
     let (o, g, y, lines) = (result.raw(), g.raw(), y.raw(), along(&y.sizes(), d));
     access([&o], [&g, &y], |[o], [g, y]| {
+        let [o, g, y] = [o, g, y].map(|raw| rows(&raw, lines.outer));
         // SAFETY: all are locked and row-major, the output is fresh.
         with_float!(compute, T => unsafe {
-            kernels::softmax_backward::<T>(log, lines, slice(&g), slice(&y), slice_mut(&o));
+            by_lines::<T, 2, 1>(lines, [g, y], [o], |part, [g, y], [o]| {
+                kernels::softmax_backward(log, part, g, y, o);
+            });
         })
     });
-    cast(result, dtype)
+    Ok(result)
 }
 
 fn sum(t: &Tensor, dim: i64) -> Result<Tensor> {

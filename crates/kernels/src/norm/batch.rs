@@ -29,18 +29,27 @@ impl BatchShape {
     }
 }
 
-/// Mean and biased variance of every channel of contiguous `x`.
+/// Mean and biased variance of every channel of the contiguous elements at `x`, of any floating-point type.
+///
+/// # Safety
+/// As many elements as `shape` says lie in readable memory.
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn batch_statistics<T: Real>(shape: BatchShape, x: &[T], mean: &mut [f64], var: &mut [f64]) {
-    assert!(x.len() == shape.numel() && mean.len() == shape.c && var.len() == shape.c);
+pub unsafe fn batch_statistics(
+    shape: BatchShape,
+    x: *mut u8,
+    dtype: DType,
+    mean: &mut [f64],
+    var: &mut [f64],
+) {
+    assert!(mean.len() == shape.c && var.len() == shape.c);
     let (n, c, s) = (shape.n as i64, shape.c as i64, shape.s as i64);
     let from = [c * s, s, 1];
-    let input = Operand { ptr: x.as_ptr().cast_mut().cast(), dtype: T::DTYPE, strides: &from };
+    let input = Operand { ptr: x, dtype, strides: &from };
     let to = |x: &mut [f64]| Operand { ptr: x.as_mut_ptr().cast(), dtype: DType::F64, strides: &[0, 1, 0] };
     let (var, mean) = (to(var), to(mean));
-    // SAFETY: the lengths were checked against the sizes.
+    // SAFETY: as the caller promises; the lengths of the results were checked.
     unsafe { moments(&[n, c, s], &[true, false, true], input, 0.0, false, Some(var), Some(mean)) };
 }
 

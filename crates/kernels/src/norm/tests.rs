@@ -1,4 +1,5 @@
 use super::*;
+use crate::dtype::DType;
 
 fn noise(n: usize, salt: usize) -> Vec<f64> {
     (0..n).map(|i| (((i + salt) * 7919 + salt * 31) % 1009) as f64 / 300.0 - 1.5).collect()
@@ -70,7 +71,10 @@ fn batch_norm_and_its_gradients() {
         let g = noise(n * c * s, 4);
         let run = |v: &[Vec<f64>], fixed: Option<&(Vec<f64>, Vec<f64>)>| {
             let (mut mean, mut var) = (vec![0.0; c], vec![0.0; c]);
-            batch_statistics(shape, &v[0], &mut mean, &mut var);
+            // SAFETY: `v[0]` has as many elements as the shape.
+            unsafe {
+                batch_statistics(shape, v[0].as_ptr().cast_mut().cast(), DType::F64, &mut mean, &mut var)
+            };
             let mut rstd: Vec<f64> = var.iter().map(|v| 1.0 / (v + 1e-5).sqrt()).collect();
             if let Some(fixed) = fixed {
                 (mean, rstd) = fixed.clone();

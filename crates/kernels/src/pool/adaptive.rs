@@ -1,7 +1,9 @@
 //! Adaptive pooling: the plane is cut into as many (possibly overlapping) windows as results are asked for.
 
 use super::max::Ordered;
+use crate::lanes::join32;
 use crate::math::Real;
+use crate::multiversion;
 use crate::parts::{Parts, each_row};
 use std::ops::Range;
 
@@ -31,19 +33,60 @@ fn runs(input: [usize; 3], [d, h, w]: [Range<usize>; 3], mut f: impl FnMut(Range
     }
 }
 
+multiversion! {
+    fn sum<T: Real>(x: &[T]) -> T {
+        let (chunks, rest) = x.as_chunks::<32>();
+        let mut lanes = [T::ZERO; 32];
+        for chunk in chunks {
+            for i in 0..32 {
+                lanes[i] = lanes[i] + chunk[i];
+            }
+        }
+        lanes.iter_mut().zip(rest).for_each(|(lane, x)| *lane = *lane + *x);
+        join32(lanes, |a, b| a + b)
+    }
+
+    fn add<T: Real>(x: &[T], sums: &mut [T]) {
+        sums.iter_mut().zip(x).for_each(|(s, x)| *s = *s + *x);
+    }
+}
+
+/// Calls `f(row of windows, number of its planes and rows, those rows of the input)` for all rows of windows of a plane.
+fn window_rows(
+    input: [usize; 3],
+    output: [usize; 3],
+    mut f: impl FnMut(usize, usize, &mut dyn Iterator<Item = usize>),
+) {
+    for o in 0..output[0] * output[1] {
+        let [z, y] =
+            [(o / output[1], 0), (o % output[1], 1)].map(|(o, axis)| window(o, input[axis], output[axis]));
+        let mut rows = z.clone().flat_map(|z| y.clone().map(move |y| z * input[1] + y));
+        f(o, z.len() * y.len(), &mut rows);
+    }
+}
+
 /// Average of every window of each plane `[D, H, W]` of `x`.
 ///
 /// # Panics
 /// If the lengths do not fit.
 pub fn adaptive_average<T: Real>(input: [usize; 3], output: [usize; 3], x: &[T], y: &mut [T]) {
-    let plane = input.iter().product::<usize>();
-    each_row(y, output.iter().product(), GRAIN * output.iter().product::<usize>() / plane.max(1), |p, y| {
+    let (plane, results) = (input.iter().product::<usize>(), output.iter().product::<usize>());
+    let (width, wide) = (input[2], output[2]);
+    each_row(y, results, GRAIN * results / plane.max(1), |p, y| {
         let x = &x[p * plane..(p + 1) * plane];
-        windows(input, output, |o, window| {
-            let count = window.iter().map(|r| r.len()).product::<usize>();
-            let mut sum = T::ZERO;
-            runs(input, window, |run| sum = x[run].iter().fold(sum, |s, x| s + *x));
-            y[o] = sum / T::real(count as f64);
+        if results == 1 {
+            y[0] = sum(x) / T::real(plane as f64);
+            return;
+        }
+        let mut sums = vec![T::ZERO; width];
+        window_rows(input, output, |o, height, rows| {
+            sums.fill(T::ZERO);
+            rows.for_each(|row| add(&x[row * width..(row + 1) * width], &mut sums));
+            for (k, y) in y[o * wide..(o + 1) * wide].iter_mut().enumerate() {
+                let run = window(k, width, wide);
+                let count = T::real((height * run.len()) as f64);
+                *y = sum(&sums[run]) / count;
+            }
         });
     });
 }
@@ -54,12 +97,18 @@ pub fn adaptive_average<T: Real>(input: [usize; 3], output: [usize; 3], x: &[T],
 /// If the lengths do not fit.
 pub fn adaptive_average_backward<T: Real>(input: [usize; 3], output: [usize; 3], g: &[T], gx: &mut [T]) {
     let results = output.iter().product::<usize>();
+    let (width, wide) = (input[2], output[2]);
     each_row(gx, input.iter().product(), GRAIN, |p, gx| {
         gx.fill(T::ZERO);
-        windows(input, output, |o, window| {
-            let share =
-                g[p * results + o] / T::real(window.iter().map(|r| r.len()).product::<usize>() as f64);
-            runs(input, window, |run| gx[run].iter_mut().for_each(|gx| *gx = *gx + share));
+        let mut shares = vec![T::ZERO; width];
+        window_rows(input, output, |o, height, rows| {
+            shares.fill(T::ZERO);
+            for (k, g) in g[p * results + o * wide..][..wide].iter().enumerate() {
+                let run = window(k, width, wide);
+                let share = *g / T::real((height * run.len()) as f64);
+                shares[run].iter_mut().for_each(|s| *s = *s + share);
+            }
+            rows.for_each(|row| add(&shares, &mut gx[row * width..(row + 1) * width]));
         });
     });
 }
