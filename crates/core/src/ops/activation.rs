@@ -321,11 +321,10 @@ mod prelu {
 mod _prelu_kernel {
     fn kernel(this: &Tensor, weight: &Tensor) -> Result<Tensor> {
         require("prelu_cpu", this, floats)?;
-        let (this, weight) = (this.detach(), weight.detach());
         if !this.is_floating_point() {
             bail!(NotImplemented, "\"prelu_cpu\" not implemented for '{}'", this.dtype().scalar_type());
         }
-        where_self(&this.gt_scalar(0)?, &this, &weight.mul(&this)?)
+        pointwise::binary(Binary::Prelu, "prelu_cpu", this, weight, Out::New)
     }
     fn grad_this(g: &Tensor, this: &Tensor, weight: &Tensor) -> Result<Tensor> {
         where_self(&this.gt_scalar(0)?, g, &weight.mul(g)?)

@@ -4,6 +4,7 @@
 //! stay within about two units in the last place of the exact value, over the whole range. `f64` ones call the system's
 //! library where no vector form is worth its length.
 
+mod angles;
 pub mod bessel;
 mod bessel_tables;
 mod double;
@@ -30,6 +31,8 @@ pub trait Real:
     const ONE: Self;
     const INFINITY: Self;
     const NAN: Self;
+    /// Quotients below it are rounded to within a quarter of 1.
+    const SAFE_QUOTIENT: Self;
     /// The constant or parameter nearest to `x`.
     fn real(x: f64) -> Self;
     fn wide(self) -> f64;
@@ -55,9 +58,11 @@ pub trait Real:
     fn cos_near(self) -> Self;
     fn sin_far(self) -> Self;
     fn cos_far(self) -> Self;
-    /// Whether the argument is beyond the range reduction of `sin_near` and `cos_near`.
+    /// Whether the argument is beyond the range reduction of `sin_near`, `cos_near` and `tan`.
     fn is_far(self) -> bool;
+    /// Tangent; [`Real::is_far`] arguments need [`Real::tan_far`].
     fn tan(self) -> Self;
+    fn tan_far(self) -> Self;
     fn asin(self) -> Self;
     fn acos(self) -> Self;
     fn atan(self) -> Self;
@@ -70,6 +75,7 @@ pub trait Real:
     fn atanh(self) -> Self;
     fn erf(self) -> Self;
     fn erfc(self) -> Self;
+    fn erfinv(self) -> Self;
     fn lgamma(self) -> Self;
     fn pow(self, exponent: Self) -> Self;
     fn hypot(self, other: Self) -> Self;
@@ -108,12 +114,20 @@ pub trait Real:
     }
 }
 
+/// The polynomial with these coefficients, the constant one first.
+#[inline(always)]
+fn horner<T: Real, const N: usize>(x: T, coefficients: [T; N]) -> T {
+    let (last, others) = (coefficients[N - 1], &coefficients[..N - 1]);
+    others.iter().rev().fold(last, |p, c| p.mul_add(x, *c))
+}
+
 macro_rules! shared {
     ($ty:ident) => {
         const ZERO: $ty = 0.0;
         const ONE: $ty = 1.0;
         const INFINITY: $ty = $ty::INFINITY;
         const NAN: $ty = $ty::NAN;
+        const SAFE_QUOTIENT: $ty = (1_u64 << ($ty::MANTISSA_DIGITS - 3)) as $ty;
         #[inline(always)]
         fn real(x: f64) -> $ty {
             x as $ty
@@ -142,10 +156,6 @@ macro_rules! shared {
         #[inline(always)]
         fn mul_add(self, a: $ty, b: $ty) -> $ty {
             <$ty>::mul_add(self, a, b)
-        }
-        #[inline]
-        fn hypot(self, other: $ty) -> $ty {
-            <$ty>::hypot(self, other)
         }
         #[inline]
         fn next_after(self, to: $ty) -> $ty {

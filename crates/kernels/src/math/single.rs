@@ -3,7 +3,7 @@
 //! Polynomials are those of the classic libraries (FreeBSD's msun, Cephes), or minimax fits whose error the tests below
 //! measure against `f64` over the whole range.
 
-use super::{Real, forward, shared};
+use super::{Real, angles, shared};
 use std::f32::consts::{FRAC_2_PI, LN_2, LOG2_E, LOG10_E};
 
 /// `ln 2` and `pi/2` in pieces: the first is exact times a small integer, the sum has far more bits than `f32`.
@@ -25,7 +25,7 @@ fn power_of_two(n: i32) -> f32 {
 
 /// `x = k ln 2 + r` with `|r| <= ln 2 / 2`: gives `(k, r)`.
 #[inline(always)]
-fn reduce_exp(x: f32) -> (i32, f32) {
+pub(super) fn reduce_exp(x: f32) -> (i32, f32) {
     let shifted = x.mul_add(LOG2_E, ROUND);
     let k = shifted - ROUND;
     let r = k.mul_add(-LN2_LO, k.mul_add(-LN2_HI, x));
@@ -34,7 +34,7 @@ fn reduce_exp(x: f32) -> (i32, f32) {
 
 /// `(e^r - 1 - r) / r^2` for `|r| <= ln 2 / 2`.
 #[inline(always)]
-fn exp_tail(r: f32) -> f32 {
+pub(super) fn exp_tail(r: f32) -> f32 {
     let p = r.mul_add(1.987_569_1e-4, 1.398_2e-3);
     let p = r.mul_add(p, 8.333_452e-3);
     let p = r.mul_add(p, 4.166_579_6e-2);
@@ -44,19 +44,19 @@ fn exp_tail(r: f32) -> f32 {
 
 /// `2^k p`, in two steps because `2^k` itself may overflow or be subnormal.
 #[inline(always)]
-fn scale(p: f32, k: i32) -> f32 {
+pub(super) fn scale(p: f32, k: i32) -> f32 {
     let half = k >> 1;
     p * power_of_two(half) * power_of_two(k.wrapping_sub(half))
 }
 
 #[inline(always)]
-fn clamp(x: f32, low: f32, high: f32) -> f32 {
+pub(super) fn clamp(x: f32, low: f32, high: f32) -> f32 {
     let x = if x > high { high } else { x };
     if x < low { low } else { x }
 }
 
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     let (k, r) = reduce_exp(clamp(x, -104.5, 89.0));
     scale((r * r).mul_add(exp_tail(r), r) + 1.0, k)
 }
@@ -141,7 +141,7 @@ fn log_ends(x: f32, y: f32) -> f32 {
 }
 
 #[inline(always)]
-fn ln(x: f32) -> f32 {
+pub(super) fn ln(x: f32) -> f32 {
     let (k, f) = reduce_log(x);
     let y = k.mul_add(LN2_HI, f - (log_tail(f) - k * LN2_LO));
     log_ends(x, y)
@@ -162,7 +162,7 @@ fn log10(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn log1p(x: f32) -> f32 {
+pub(super) fn log1p(x: f32) -> f32 {
     let u = 1.0 + x;
     let lost = if u > 0.0 && u < f32::INFINITY { (x - (u - 1.0)) / u } else { 0.0 };
     let y = ln(u) + lost;
@@ -171,7 +171,7 @@ fn log1p(x: f32) -> f32 {
 
 /// `x = k pi/2 + r` with `|r| <= pi/4`: gives `(k, r)`.
 #[inline(always)]
-fn reduce_trig(x: f32) -> (u32, f32) {
+pub(super) fn reduce_trig(x: f32) -> (u32, f32) {
     let shifted = x.mul_add(FRAC_2_PI, ROUND);
     let k = shifted - ROUND;
     let r = k.mul_add(-PIO2[2], k.mul_add(-PIO2[1], k.mul_add(-PIO2[0], x)));
@@ -180,7 +180,7 @@ fn reduce_trig(x: f32) -> (u32, f32) {
 
 /// `sin r` for `|r| <= pi/4` (Cephes).
 #[inline(always)]
-fn sin_poly(r: f32) -> f32 {
+pub(super) fn sin_poly(r: f32) -> f32 {
     let z = r * r;
     let p = z.mul_add(-1.951_529_6e-4, 8.332_161e-3);
     let p = z.mul_add(p, -1.666_665_5e-1);
@@ -189,7 +189,7 @@ fn sin_poly(r: f32) -> f32 {
 
 /// `cos r` for `|r| <= pi/4` (Cephes).
 #[inline(always)]
-fn cos_poly(r: f32) -> f32 {
+pub(super) fn cos_poly(r: f32) -> f32 {
     let z = r * r;
     let p = z.mul_add(2.443_315_7e-5, -1.388_731_6e-3);
     let p = z.mul_add(p, 4.166_664_6e-2);
@@ -243,11 +243,23 @@ macro_rules! through_f64 {
     };
 }
 
+/// Functions of [`angles`].
+macro_rules! from_angles {
+    ($($name:ident),*) => {
+        $(
+            #[inline(always)]
+            fn $name(self) -> f32 {
+                angles::$name(self)
+            }
+        )*
+    };
+}
+
 #[allow(clippy::eq_op)]
 impl Real for f32 {
     shared!(f32);
-    forward!(f32: tan, asin, acos, atan, sinh, cosh);
-    through_f64!(asinh, acosh, atanh, erfc, lgamma, sin_far, cos_far);
+    through_f64!(lgamma, sin_far, cos_far, tan_far);
+    from_angles!(tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh, erfc, erfinv);
 
     #[inline(always)]
     fn exp(self) -> f32 {
@@ -308,13 +320,17 @@ impl Real for f32 {
     fn normal_cdf(self) -> f32 {
         normal_cdf(self)
     }
-    #[inline]
+    #[inline(always)]
     fn atan2(self, x: f32) -> f32 {
-        f32::atan2(self, x)
+        angles::atan2(self, x)
     }
-    #[inline]
+    #[inline(always)]
+    fn hypot(self, other: f32) -> f32 {
+        angles::hypot(self, other)
+    }
+    #[inline(always)]
     fn pow(self, exponent: f32) -> f32 {
-        self.powf(exponent)
+        angles::pow(self, exponent)
     }
 }
 
@@ -367,6 +383,54 @@ mod tests {
         within!(3.0, Real::sigmoid, |x| 1.0 / (1.0 + (-x).exp()), |x| x > -80.0);
         within!(2.0, Real::sin_near, f64::sin, |x: f32| !x.is_far());
         within!(2.0, Real::cos_near, f64::cos, |x: f32| !x.is_far());
+    }
+
+    #[test]
+    fn angles_stay_close_to_f64() {
+        within!(3.5, Real::tan, f64::tan, |x: f32| !x.is_far());
+        within!(2.0, Real::asin, f64::asin);
+        within!(2.0, Real::acos, f64::acos);
+        within!(2.0, Real::atan, f64::atan);
+        within!(2.0, Real::sinh, f64::sinh);
+        within!(2.0, Real::cosh, f64::cosh);
+        within!(3.0, Real::asinh, libm::asinh);
+        within!(3.0, Real::acosh, libm::acosh, |x: f32| x >= 1.0);
+        within!(3.0, Real::atanh, libm::atanh);
+        within!(3.0, Real::erfc, libm::erfc);
+        within!(4.0, Real::erfinv, crate::math::special::erfinv, |x: f32| x.abs() < 1.0);
+        for a in [-2.0_f32, 0.3, 7e-20, 3e12] {
+            within!(2.0, |x| Real::atan2(x, a), |x| f64::atan2(x, a.into()));
+            within!(2.0, |x| Real::atan2(a, x), |x| f64::atan2(a.into(), x));
+            within!(1.0, |x| Real::hypot(a, x), |x| f64::hypot(a.into(), x));
+        }
+        for a in [2.5_f32, -0.3, 3.0, -2.0, 31.0, 1.5e-3] {
+            within!(1.0, |x| Real::pow(x, a), |x| f64::powf(x, a.into()));
+            within!(1.0, |x| Real::pow(a, x), |x| f64::powf(a.into(), x));
+        }
+    }
+
+    #[test]
+    fn angles_at_the_ends() {
+        let ends = [0.0_f32, -0.0, 1.0, -1.0, f32::INFINITY, -f32::INFINITY, f32::NAN, 0.5, -3.0, 2.0, 1e-44];
+        for (x, y) in ends.iter().flat_map(|x| ends.map(|y| (*x, y))) {
+            let same = |got: f32, want: f32| {
+                let close = got == want || (got - want).abs() <= 2e-7 * want.abs();
+                let alike = close && got.is_negative() == want.is_negative();
+                assert!(alike || got.is_nan() && want.is_nan(), "{x} {y}: {got} {want}");
+            };
+            same(Real::atan2(x, y), f64::atan2(x.into(), y.into()) as f32);
+            same(Real::pow(x, y), f64::powf(x.into(), y.into()) as f32);
+            same(Real::hypot(x, y), f64::hypot(x.into(), y.into()) as f32);
+        }
+        assert_eq!([Real::erfinv(1.0_f32), Real::erfinv(-1.0)], [f32::INFINITY, -f32::INFINITY]);
+        assert_eq!([Real::atanh(1.0_f32), Real::sinh(100.0), Real::cosh(-100.0)], [f32::INFINITY; 3]);
+        assert_eq!([Real::erfc(f32::INFINITY), Real::erfc(-9.0_f32)], [0.0, 2.0]);
+        let odd: [fn(f32) -> f32; 6] =
+            [Real::tan, Real::asin, Real::atan, Real::sinh, Real::asinh, Real::atanh];
+        assert!(odd.iter().all(|f| f(-0.0).is_negative() && f(f32::NAN).is_nan()));
+        assert!(
+            Real::acos(1.5_f32).is_nan() && Real::acosh(-2.0_f32).is_nan() && Real::erfinv(1.1_f32).is_nan()
+        );
     }
 
     #[test]

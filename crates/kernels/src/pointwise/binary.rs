@@ -4,6 +4,7 @@ use super::loops::{call2, map2};
 use super::{GRAIN, Unsupported, binary_complex, binary_int, input, output, run};
 use crate::dtype::{C32, C64, DType};
 use crate::math::Real;
+use crate::multiversion;
 use crate::strided::Operand;
 use std::mem::MaybeUninit;
 
@@ -78,6 +79,8 @@ pub enum Binary {
     Xlog1py,
     Nextafter,
     Heaviside,
+    /// The first if it is above 0, else the product.
+    Prelu,
     Gcd,
     Lcm,
     BitwiseAnd,
@@ -147,6 +150,13 @@ fn real<T: Real>(op: Binary, out: &mut [MaybeUninit<T>], a: &[T], b: &[T]) -> Re
             map2!(T: Real => T; out, a, b, ($p = T::real($v)), |$x, $y| $e)
         };
     }
+    /// With the rest of the division, which few arguments need the exact `%` for.
+    macro_rules! each_rest {
+        ($f:expr) => {{
+            each!(|x, y| $f(x, y, rest(x, y).0));
+            each_far(out, a, b, $f);
+        }};
+    }
     match op {
         Binary::Add { alpha } if alpha.real == 1.0 => each!(|x, y| x + y),
         Binary::Add { alpha } if alpha.real == -1.0 => each!(|x, y| x - y),
@@ -154,16 +164,16 @@ fn real<T: Real>(op: Binary, out: &mut [MaybeUninit<T>], a: &[T], b: &[T]) -> Re
         Binary::Mul => each!(|x, y| x * y),
         Binary::Div => each!(|x, y| x / y),
         Binary::DivTrunc => each!(|x, y| (x / y).trunc()),
-        Binary::DivFloor => call2(out, a, b, div_floor),
-        Binary::Remainder => call2(out, a, b, remainder),
-        Binary::Fmod => call2(out, a, b, |x, y| x % y),
-        Binary::Pow => call2(out, a, b, T::pow),
-        Binary::Atan2 => call2(out, a, b, T::atan2),
+        Binary::DivFloor => each_rest!(div_floor::<T>),
+        Binary::Remainder => each_rest!(remainder::<T>),
+        Binary::Fmod => each_rest!(|_: T, _: T, rest: T| rest),
+        Binary::Pow => each!(|x, y| x.pow(y)),
+        Binary::Atan2 => each!(|x, y| x.atan2(y)),
         Binary::Maximum => each!(|x, y| x.max_nan(y)),
         Binary::Minimum => each!(|x, y| x.min_nan(y)),
         Binary::Fmax => each!(|x, y| if x > y || y.is_nan() { x } else { y }),
         Binary::Fmin => each!(|x, y| if x < y || y.is_nan() { x } else { y }),
-        Binary::Hypot => call2(out, a, b, T::hypot),
+        Binary::Hypot => each!(|x, y| x.hypot(y)),
         Binary::Copysign => each!(|x, y| x.copysign(y)),
         Binary::Logaddexp => each!(|x, y| logaddexp(x, y)),
         Binary::Logaddexp2 => each!(|x, y| logaddexp2(x, y)),
@@ -171,30 +181,56 @@ fn real<T: Real>(op: Binary, out: &mut [MaybeUninit<T>], a: &[T], b: &[T]) -> Re
         Binary::Xlog1py => each!(|x, y| x_times(x, y, y.log1p())),
         Binary::Nextafter => call2(out, a, b, T::next_after),
         Binary::Heaviside => each!(|x, y| heaviside(x, y)),
+        Binary::Prelu => each!(|x, weight| if x > T::ZERO { x } else { weight * x }),
         _ => return Err(Unsupported),
     }
     Ok(())
 }
 
-/// Floor of the quotient, corrected as PyTorch (after CPython) does so that it agrees with `remainder`.
-fn div_floor<T: Real>(a: T, b: T) -> T {
-    if b == T::ZERO {
-        return a / b;
-    }
-    let rest = a % b;
-    let mut quotient = (a - rest) / b;
-    if rest != T::ZERO && (b < T::ZERO) != (rest < T::ZERO) {
-        quotient = quotient - T::ONE;
-    }
-    if quotient == T::ZERO {
-        return T::ZERO.copysign(a / b);
-    }
-    let floor = quotient.floor();
-    if quotient - floor > T::real(0.5) { floor + T::ONE } else { floor }
+/// `x % y`, and whether it is right: the quotient must be small enough that its rounding is off by one at most.
+#[inline(always)]
+fn rest<T: Real>(x: T, y: T) -> (T, bool) {
+    let quotient = (x / y).trunc();
+    let rest = (-quotient).mul_add(y, x);
+    // One too many was taken away: the sign differs from that of `x`.
+    let short =
+        if (rest < T::ZERO) == (x < T::ZERO) || rest == T::ZERO { T::ZERO } else { y.abs().copysign(x) };
+    let right = quotient.abs() < T::SAFE_QUOTIENT && y.abs() < T::INFINITY;
+    ((rest + short).copysign(x), right)
 }
 
-fn remainder<T: Real>(a: T, b: T) -> T {
-    let rest = a % b;
+multiversion! {
+    fn any_far<T: Real>(a: &[T], b: &[T]) -> bool {
+        a.iter().zip(b).fold(0_u32, |any, (x, y)| any | u32::from(!rest(*x, *y).1)) != 0
+    }
+}
+
+/// Computes again, with the exact `%`, where [`rest`] is not right.
+fn each_far<T: Real>(out: &mut [MaybeUninit<T>], a: &[T], b: &[T], f: impl Fn(T, T, T) -> T) {
+    if any_far(a, b) {
+        for ((o, x), y) in out.iter_mut().zip(a).zip(b) {
+            if !rest(*x, *y).1 {
+                o.write(f(*x, *y, *x % *y));
+            }
+        }
+    }
+}
+
+/// Floor of the quotient, corrected as PyTorch (after CPython) does so that it agrees with `remainder`.
+#[inline(always)]
+fn div_floor<T: Real>(a: T, b: T, rest: T) -> T {
+    let quotient = (a - rest) / b;
+    let below = rest != T::ZERO && (b < T::ZERO) != (rest < T::ZERO);
+    let quotient = if below { quotient - T::ONE } else { quotient };
+    let floor = quotient.floor();
+    let floor = if quotient - floor > T::real(0.5) { floor + T::ONE } else { floor };
+    let floor = if quotient == T::ZERO { T::ZERO.copysign(a / b) } else { floor };
+    if b == T::ZERO { a / b } else { floor }
+}
+
+/// The rest with the divisor's sign.
+#[inline(always)]
+fn remainder<T: Real>(_: T, b: T, rest: T) -> T {
     if rest != T::ZERO && (b < T::ZERO) != (rest < T::ZERO) { rest + b } else { rest }
 }
 

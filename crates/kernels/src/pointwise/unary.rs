@@ -155,24 +155,24 @@ fn real<T: Real>(op: Unary, out: &mut [MaybeUninit<T>], a: &[T]) -> Result<(), U
         Unary::Log1p => each!(|x| x.log1p()),
         Unary::Sin => trig(out, a, T::sin_far, |out, a| map1!(T: Real => T; out, a, (), |x| x.sin_near())),
         Unary::Cos => trig(out, a, T::cos_far, |out, a| map1!(T: Real => T; out, a, (), |x| x.cos_near())),
-        Unary::Tan => call1(out, a, T::tan),
-        Unary::Asin => call1(out, a, T::asin),
-        Unary::Acos => call1(out, a, T::acos),
-        Unary::Atan => call1(out, a, T::atan),
-        Unary::Sinh => call1(out, a, T::sinh),
-        Unary::Cosh => call1(out, a, T::cosh),
+        Unary::Tan => trig(out, a, T::tan_far, |out, a| map1!(T: Real => T; out, a, (), |x| x.tan())),
+        Unary::Asin => each!(|x| x.asin()),
+        Unary::Acos => each!(|x| x.acos()),
+        Unary::Atan => each!(|x| x.atan()),
+        Unary::Sinh => each!(|x| x.sinh()),
+        Unary::Cosh => each!(|x| x.cosh()),
         Unary::Tanh => each!(|x| x.tanh()),
-        Unary::Asinh => call1(out, a, T::asinh),
-        Unary::Acosh => call1(out, a, T::acosh),
-        Unary::Atanh => call1(out, a, T::atanh),
+        Unary::Asinh => each!(|x| x.asinh()),
+        Unary::Acosh => each!(|x| x.acosh()),
+        Unary::Atanh => each!(|x| x.atanh()),
         Unary::Sigmoid => each!(|x| x.sigmoid()),
         Unary::Logit { eps } => logit(out, a, eps),
         Unary::Erf => each!(|x| x.erf()),
-        Unary::Erfc => call1(out, a, T::erfc),
-        Unary::Erfinv => call1(out, a, |x| T::real(special::erfinv(x.wide()))),
+        Unary::Erfc => each!(|x| x.erfc()),
+        Unary::Erfinv => each!(|x| x.erfinv()),
         Unary::Lgamma => call1(out, a, T::lgamma),
         Unary::Digamma => call1(out, a, |x| T::real(special::digamma(x.wide()))),
-        Unary::Sinc => call1(out, a, sinc),
+        Unary::Sinc => sinc(out, a),
         Unary::Conj => each!(|x| x),
         Unary::Angle => each!(pi = std::f64::consts::PI; |x| angle(x, pi)),
         Unary::Clamp { low, high } => each!(low = low, high = high; |x| clamp(x, low, high)),
@@ -185,10 +185,15 @@ fn real<T: Real>(op: Unary, out: &mut [MaybeUninit<T>], a: &[T]) -> Result<(), U
 }
 
 /// `sin(pi x) / (pi x)`.
-fn sinc<T: Real>(x: T) -> T {
-    let angle = T::real(std::f64::consts::PI) * x;
-    let sine = if angle.is_far() { angle.sin_far() } else { angle.sin_near() };
-    if x == T::ZERO { T::ONE } else { sine / angle }
+fn sinc<T: Real>(out: &mut [MaybeUninit<T>], a: &[T]) {
+    map1!(T: Real => T; out, a, (pi = T::real(std::f64::consts::PI)), |x| {
+        let angle = pi * x;
+        if x == T::ZERO { T::ONE } else { angle.sin_near() / angle }
+    });
+    let pi = T::real(std::f64::consts::PI);
+    for (o, x) in out.iter_mut().zip(a).filter(|(_, x)| (pi * **x).is_far()) {
+        o.write((pi * *x).sin_far() / (pi * *x));
+    }
 }
 
 #[inline(always)]
