@@ -1,8 +1,10 @@
 //! Counting points in the bins of a grid.
 
 use crate::math::Real;
+use crate::multiversion;
 use crate::parallel::for_tasks;
 use crate::parts::Parts;
+use std::ops::AddAssign;
 
 /// Points that one task counts; fixed, so that sums of weights do not depend on the number of threads.
 const PIECE: usize = 65_536;
@@ -78,9 +80,72 @@ fn cell<T: Real>(point: &[T], edges: &[Edges<T>]) -> Option<usize> {
     point.iter().zip(edges).try_fold(0, |at, (x, e)| Some(at * (e.at.len() - 1) + e.bin(*x)?))
 }
 
+/// Smallest and largest value; `None` if there is none.
+pub fn bounds(values: &[i64]) -> Option<(i64, i64)> {
+    let mut found = vec![(i64::MAX, i64::MIN); values.len().div_ceil(PIECE)];
+    let parts = Parts::new(&mut found);
+    for_tasks(values.len().div_ceil(PIECE), |piece| {
+        // SAFETY: each task has a pair of its own.
+        let pair = unsafe { &mut parts.part(piece..piece + 1)[0] };
+        *pair = extent(&values[piece * PIECE..values.len().min((piece + 1) * PIECE)]);
+    });
+    found.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+}
+
+multiversion! {
+    fn extent(values: &[i64]) -> (i64, i64) {
+        values.iter().fold((i64::MAX, i64::MIN), |(low, high), v| (low.min(*v), high.max(*v)))
+    }
+}
+
+/// Adds `weight(i)` to `out[values[i]]` for every `i`, from zero on.
+///
+/// # Panics
+/// If a value lies outside of `out`.
+pub fn tally<T: Copy + Send + Default + AddAssign>(
+    values: &[i64],
+    weight: impl Fn(usize) -> T + Sync,
+    out: &mut [T],
+) {
+    let (n, bins) = (values.len(), out.len().max(1));
+    let pieces = (n / PIECE).min(n / bins).max(1);
+    let length = n.div_ceil(pieces);
+    let mut sums = vec![T::default(); (pieces - 1) * bins];
+    out.fill(T::default());
+    let (first, others) = (Parts::new(out), Parts::new(&mut sums));
+    for_tasks(pieces, |piece| {
+        // SAFETY: each task has bins of its own.
+        let bins = unsafe {
+            if piece == 0 { first.part(0..bins) } else { others.part((piece - 1) * bins..piece * bins) }
+        };
+        for i in (piece * length).min(n)..((piece + 1) * length).min(n) {
+            bins[values[i] as usize] += weight(i);
+        }
+    });
+    for part in sums.chunks(bins) {
+        out.iter_mut().zip(part).for_each(|(o, s)| *o += *s);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_tallied_with_their_weights() {
+        let values: Vec<i64> = (0..300_000).map(|i| i * i % 7).collect();
+        assert_eq!(bounds(&values), Some((0, 4)));
+        assert_eq!(bounds(&[]), None);
+        let (mut counts, mut sums) = ([9_i64; 6], [9.0; 6]);
+        tally(&values, |_| 1, &mut counts);
+        tally(&values, |i| (i % 2) as f64, &mut sums);
+        let want = |v: i64, odd: bool| {
+            values.iter().enumerate().filter(|(i, x)| **x == v && (!odd || i % 2 == 1)).count()
+        };
+        for v in 0..6 {
+            assert_eq!((counts[v], sums[v]), (want(v as i64, false) as i64, want(v as i64, true) as f64));
+        }
+    }
 
     #[test]
     fn edges_belong_to_the_bin_above_but_for_the_last() {

@@ -1,12 +1,13 @@
 //! Searching sorted sequences, membership and counting into bins.
 
 use cresset_kernels::dtype::Element;
+use cresset_kernels::histogram;
 use cresset_kernels::sort::search_sorted;
 use cresset_macros::op;
 
 use crate::dense::{cast, dense, dense_option, slice, slice_mut};
 use crate::op::OpDef;
-use crate::ops::unique::{integers, refuse_meta};
+use crate::ops::unique::refuse_meta;
 use crate::pooling::ordered_type;
 use crate::promotion::result_type;
 use crate::storage::{access, access_lists};
@@ -338,28 +339,35 @@ mod bincount {
         if this.dim() != 1 || !this.dtype().is_integral_or_bool() {
             bail!("bincount only supports 1-d non-negative integral inputs.");
         }
-        let values = dense(this, DType::I64)?.to_vec::<i64>()?;
-        if values.iter().any(|v| *v < 0) {
+        let values = dense(this, DType::I64)?;
+        // SAFETY: the tensor is row-major, locked, and only read.
+        let bounds = access([], [&values.raw()], |[], [v]| histogram::bounds(unsafe { slice(&v) }));
+        if bounds.is_some_and(|(low, _)| low < 0) {
             bail!("bincount only supports 1-d non-negative integral inputs.");
         }
         if weights.is_some_and(|w| w.sizes() != this.sizes()) {
             bail!("weights should be 1-d and have the same length as input");
         }
-        let n = values.iter().max().map_or(0, |m| m.saturating_add(1)).max(minlength);
-        if values.is_empty() {
+        let n = bounds.map_or(0, |(_, high)| high.saturating_add(1)).max(minlength);
+        if bounds.is_none() {
             return crate::copy::zeros(&[n], DType::I64, this.device());
         }
-        // The result is allocated first, so that an absurd length is an error and not the end of the process.
-        crate::copy::check_room(n)?;
-        let mut counts = vec![0_i64; n as usize];
         let Some(weights) = weights else {
-            values.iter().for_each(|v| counts[*v as usize] += 1);
-            return integers(&counts, &[n]);
+            let counts = Tensor::empty_of(&[n], DType::I64, this.device())?;
+            access([&counts.raw()], [&values.raw()], |[o], [v]| {
+                // SAFETY: both are row-major and locked, the output is fresh.
+                unsafe { histogram::tally::<i64>(slice(&v), |_| 1, slice_mut(&o)) }
+            });
+            return Ok(counts);
         };
-        let mut sums = vec![0.0_f64; n as usize];
-        let all = dense(weights, DType::F64)?.to_vec::<f64>()?;
-        values.iter().zip(all).for_each(|(v, w)| sums[*v as usize] += w);
-        let dtype = if weights.dtype() == DType::F32 { DType::F32 } else { DType::F64 };
-        cast(Tensor::from_slice(&sums, [n])?, dtype)
+        let (weights, dtype) = (dense(weights, DType::F64)?, weights.dtype());
+        let sums = Tensor::empty_of(&[n], DType::F64, this.device())?;
+        access([&sums.raw()], [&values.raw(), &weights.raw()], |[o], [v, w]| {
+            // SAFETY: as above.
+            let w = unsafe { slice::<f64>(&w) };
+            // SAFETY: as above.
+            unsafe { histogram::tally::<f64>(slice(&v), |i| w[i], slice_mut(&o)) }
+        });
+        cast(sums, if dtype == DType::F32 { DType::F32 } else { DType::F64 })
     }
 }
