@@ -355,12 +355,7 @@ mod masked_scatter_backward {
 mod nonzero {
     pub(super) fn kernel(this: &Tensor) -> Result<Tensor> {
         let mask = if this.dtype() == DType::Bool { this.clone() } else { raw::cast(this, DType::Bool)? };
-        let rows = raw::positions(&raw::mask_bits(&mask)?, &this.sizes())?;
-        // PyTorch's coordinates lie one dimension after the other.
-        let sizes = rows.sizes();
-        let columns = Tensor::empty_strided_of(&sizes, &[1, sizes[0].max(1)], DType::I64, rows.device())?;
-        raw::copy(&columns, &rows)?;
-        Ok(columns)
+        raw::positions(&raw::mask_bits(&mask)?, &this.sizes())
     }
 }
 

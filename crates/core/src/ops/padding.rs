@@ -60,10 +60,12 @@ mod constant_pad_nd {
         }
         let format = from.suggested_format();
         let out = crate::copy::empty_of_format(&sizes, this.dtype(), this.device(), format)?;
-        crate::copy::fill(&out, value);
-        if let Some((to, from)) = shared_part(&out.layout(), &from, &amounts) {
-            raw::copy(&raw::window(&out, to)?, &raw::window(this, from)?)?;
-        }
+        let Some((to, from)) = shared_part(&out.layout(), &from, &amounts) else {
+            crate::copy::fill(&out, value);
+            return Ok(out);
+        };
+        surround(&out, &to.sizes, &amounts, value)?;
+        raw::copy(&raw::window(&out, to)?, &raw::window(this, from)?)?;
         Ok(out)
     }
     fn grad_this(g: &Tensor, pad: &[i64]) -> Result<Tensor> {
@@ -86,6 +88,26 @@ fn shared_part(to: &Layout, from: &Layout, amounts: &[(i64, i64)]) -> Option<(La
         from.sizes[d] = size;
     }
     Some((to, from))
+}
+
+/// Writes `value` around the window of `inner` sizes, which begins `amounts` after the start of `out`: before and after it
+/// along the first dimension, then along the next one beside what is left.
+fn surround(out: &Tensor, inner: &[i64], amounts: &[(i64, i64)], value: Scalar) -> Result<()> {
+    let mut rest = out.layout();
+    for (d, &(before, _)) in amounts.iter().enumerate() {
+        let (before, step) = (before.max(0), rest.strides[d]);
+        for (from, to) in [(0, before), (before + inner[d], rest.sizes[d])] {
+            let mut slab = rest.clone();
+            slab.offset += (from * step) as usize;
+            slab.sizes[d] = to - from;
+            if to > from {
+                crate::copy::fill(&raw::window(out, slab)?, value);
+            }
+        }
+        rest.offset += (before * step) as usize;
+        rest.sizes[d] = inner[d];
+    }
+    Ok(())
 }
 
 /// Pads the last dimensions in one of the modes `constant`, `reflect`, `replicate` and `circular`.

@@ -51,7 +51,9 @@ pub(crate) fn add_overlapping(windows: &Tensor, src: &Tensor) -> Result<()> {
 /// Writes the tensors one after another along `dim` to `out`, which has the size of them all.
 pub(crate) fn cat(out: &Tensor, tensors: &[Tensor], dim: usize) -> Result<()> {
     let joined = |t: &&Tensor| t.dim() == out.dim();
-    let plain = |t: &Tensor| t.dtype() == out.dtype() && t.is_contiguous();
+    // Short rows are copied across, all of one tensor at a time.
+    let long = |t: &Tensor| t.sizes()[dim..].iter().product::<i64>() as usize * t.dtype().size() >= 64;
+    let plain = |t: &Tensor| t.dtype() == out.dtype() && t.is_contiguous() && (dim == 0 || long(t));
     if out.is_contiguous() && tensors.iter().filter(joined).all(plain) {
         let sizes = out.sizes();
         let rows = sizes[..dim].iter().product::<i64>() as usize;
@@ -241,15 +243,15 @@ pub(crate) fn mask_scatter(dst: &Tensor, src: &Tensor, mask: &[bool]) -> Result<
     Ok(())
 }
 
-/// The positions of the `true` elements of a mask of `sizes`, as rows.
+/// The positions of the `true` elements of a mask of `sizes`, as rows, which as in PyTorch lie one dimension after the other.
 pub(crate) fn positions(mask: &[bool], sizes: &[i64]) -> Result<Tensor> {
-    let out =
-        Tensor::empty_of(&[index::count_true(mask) as i64, sizes.len() as i64], DType::I64, Device::Cpu)?;
+    let (count, rank) = (index::count_true(mask) as i64, sizes.len() as i64);
+    let out = Tensor::empty_strided_of(&[count, rank], &[1, count.max(1)], DType::I64, Device::Cpu)?;
     if out.numel() > 0 {
         let view = out.raw();
-        access([&view], [], |[rows], []| {
-            // SAFETY: a fresh tensor of as many rows as the mask has true elements.
-            unsafe { index::nonzero(rows.cast(), mask, sizes) }
+        access([&view], [], |[columns], []| {
+            // SAFETY: a fresh tensor of as many rows as the mask has true elements, and of at least one column.
+            unsafe { index::nonzero(columns.cast(), mask, sizes) }
         });
     }
     Ok(out)

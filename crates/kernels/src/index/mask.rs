@@ -1,5 +1,6 @@
 //! Boolean masks: counting, compaction, positions.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::with_bits;
@@ -80,25 +81,54 @@ pub unsafe fn mask_scatter(dtype: DType, dst: *mut u8, src: *const u8, mask: &[b
     with_bits!(dtype, T => each_true(mask, |at, n| unsafe { *dst.cast::<T>().add(at) = *src.cast::<T>().add(n) }));
 }
 
-/// Writes the positions of the `true` elements of a contiguous mask of `sizes`: rows of `sizes.len()` coordinates.
+/// Mask elements whose positions are gathered together.
+const PIECE: usize = 256;
+
+/// Writes the positions of the `true` elements of a contiguous mask of `sizes`: one column of coordinates for each
+/// dimension, one column after the other.
 ///
 /// # Safety
-/// `dst` holds [`count_true`] rows.
+/// `dst` holds [`count_true`] numbers for each of `sizes`, of which there is one at least.
 pub unsafe fn nonzero(dst: *mut i64, mask: &[bool], sizes: &[i64]) {
-    let (rank, starts, memory) = (sizes.len(), starts(mask), Memory(dst.cast()));
+    let (starts, memory) = (starts(mask), Memory(dst.cast()));
+    let (count, width) = (starts[starts.len() - 1], sizes[sizes.len() - 1] as usize);
     for_tasks(starts.len() - 1, |task| {
-        let range = chunk(task, mask.len());
-        let mut at = coordinates(range.start, sizes);
-        let mut row = memory.cast::<i64>().wrapping_add(starts[task] * rank);
-        for &hit in &mask[range] {
-            if hit {
-                // SAFETY: the rows of this task start after those of the tasks before it, and end with the count.
-                unsafe { std::ptr::copy_nonoverlapping(at.as_ptr(), row, rank) };
-                row = row.wrapping_add(rank);
+        let (range, mut ordinal) = (chunk(task, mask.len()), starts[task]);
+        let (mut at, mut position) = (coordinates(range.start, sizes), range.start);
+        while position < range.end {
+            let column = position % width;
+            let n = PIECE.min(width - column).min(range.end - position);
+            let (found, hits) = gather(&mask[position..position + n], column as i64);
+            for (d, x) in at.iter().enumerate() {
+                // SAFETY: the ordinals of this task start after those of the tasks before it, and end with the count.
+                let place = unsafe {
+                    let start = memory.cast::<i64>().add(d * count + ordinal);
+                    std::slice::from_raw_parts_mut(start.cast::<MaybeUninit<i64>>(), hits)
+                };
+                if d + 1 == at.len() {
+                    place.iter_mut().zip(found).for_each(|(p, x)| *p = MaybeUninit::new(x));
+                } else {
+                    place.fill(MaybeUninit::new(*x));
+                }
             }
-            step(&mut at, sizes);
+            (ordinal, position) = (ordinal + hits, position + n);
+            if column + n == width {
+                at[sizes.len() - 1] = sizes[sizes.len() - 1] - 1;
+                step(&mut at, sizes);
+            }
         }
     });
+}
+
+/// The positions of the `true` elements of at most [`PIECE`], counted from `first`, and how many there are.
+fn gather(mask: &[bool], first: i64) -> ([i64; PIECE], usize) {
+    let (mut found, mut hits) = ([0; PIECE], 0);
+    for (position, hit) in (first..).zip(mask) {
+        // Written in any case, and written over if it was no hit: no branch to guess.
+        found[hits] = position;
+        hits += usize::from(*hit);
+    }
+    (found, hits)
 }
 
 fn coordinates(position: usize, sizes: &[i64]) -> Vec<i64> {

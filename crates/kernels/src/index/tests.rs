@@ -141,10 +141,21 @@ fn masks_select_scatter_and_locate() {
     }
     assert!(picked.iter().zip(&at).all(|(&v, &i)| v == i as i32));
     assert!((0..n).all(|i| spread[i] == if mask[i] { i as i32 } else { -1 }));
-    let mut rows = [9_i64; 6];
+    let mut columns = [9_i64; 6];
     // SAFETY: three rows of two coordinates.
-    unsafe { nonzero(rows.as_mut_ptr(), &[true, false, false, true, true, false], &[2, 3]) };
-    assert_eq!(rows, [0, 0, 1, 0, 1, 1]);
+    unsafe { nonzero(columns.as_mut_ptr(), &[true, false, false, true, true, false], &[2, 3]) };
+    assert_eq!(columns, [0, 1, 1, 0, 0, 1]);
+    let sizes = [3, 70, 1000];
+    let mask: Vec<bool> = pseudo_random(210_000, 3).into_iter().map(|x| x == 0).collect();
+    let want: Vec<usize> = (0..mask.len()).filter(|i| mask[*i]).collect();
+    let mut columns = vec![9_i64; 3 * want.len()];
+    // SAFETY: three coordinates for each hit.
+    unsafe { nonzero(columns.as_mut_ptr(), &mask, &sizes) };
+    let (z, rest) = columns.split_at(want.len());
+    let (y, x) = rest.split_at(want.len());
+    for (i, at) in want.into_iter().enumerate() {
+        assert_eq!((z[i] * 70 + y[i]) * 1000 + x[i], at as i64);
+    }
 }
 
 #[test]
