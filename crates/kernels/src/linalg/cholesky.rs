@@ -2,6 +2,7 @@
 
 use super::field::{Field, RealField};
 use super::matrix::{Matrix, MatrixMut};
+use super::triangular::{Triangle, solve};
 use super::vector::dot_conj;
 
 /// Sizes that are factored row by row; larger matrices are halved.
@@ -21,8 +22,11 @@ pub fn cholesky<T: Field>(a: &mut MatrixMut<T>) -> i32 {
     if info != 0 {
         return info;
     }
-    solve_adjoint(top.view(), &mut left);
-    let adjoint = left.adjoint();
+    // What is left of `rest` is the solution `x` of `x top^H = left`: its adjoint is solved for.
+    let mut adjoint = left.adjoint();
+    let mut solution = MatrixMut::new(&mut adjoint, half, n - half);
+    solve(Triangle { matrix: top.view(), upper: false, unit: false }, &mut solution);
+    left.put_adjoint(solution.view());
     rest.subtract_product(left.view(), Matrix::new(&adjoint, half, n - half));
     match cholesky(&mut rest) {
         0 => 0,
@@ -46,26 +50,4 @@ fn small<T: Field>(a: &mut MatrixMut<T>) -> i32 {
         row[i] = T::from_real(rest.root());
     }
     0
-}
-
-/// Replaces `b` by the solution `x` of `x l^H = b`, `l` being lower triangular with a real diagonal.
-fn solve_adjoint<T: Field>(l: Matrix<T>, b: &mut MatrixMut<T>) {
-    let n = l.rows;
-    if n > SMALL {
-        let (half, rows) = (n / 2, b.rows);
-        let [mut left, mut right, _, _] = b.quarters(rows, half);
-        solve_adjoint(l.part(0..half, 0..half), &mut left);
-        let below = l.part(half..n, 0..half);
-        let conj: Vec<T> =
-            (0..n - half).flat_map(|i| (0..half).map(move |j| below.at(i, j).conj())).collect();
-        right.subtract_product(left.view(), Matrix::new(&conj, n - half, half).transpose());
-        return solve_adjoint(l.part(half..n, half..n), &mut right);
-    }
-    let conj: Vec<T> = (0..n).flat_map(|i| (0..n).map(move |j| l.at(i, j).conj())).collect();
-    b.for_rows(n * n, |_, x| {
-        for j in 0..n {
-            let sum = super::vector::dot(&conj[j * n..j * n + j], &x[..j]);
-            x[j] = (x[j] - sum).scale(T::Real::ONE / conj[j * n + j].re());
-        }
-    });
 }

@@ -249,6 +249,14 @@ impl<T: Field> MatrixMut<'_, T> {
         T::product(-1.0, a, b, 1.0, self);
     }
 
+    /// Overwrites all elements with the conjugated ones of `a`, rows and columns exchanged.
+    pub(super) fn put_adjoint(&mut self, a: Matrix<T>) {
+        for i in 0..self.rows {
+            let row = self.row_mut(i).iter_mut().enumerate();
+            row.for_each(|(j, x)| *x = a.at(j, i).conj());
+        }
+    }
+
     /// The conjugated elements, rows and columns exchanged, in memory of their own.
     pub fn adjoint(&self) -> Vec<T> {
         (0..self.cols).flat_map(|j| (0..self.rows).map(move |i| self.at(i, j).conj())).collect()

@@ -40,13 +40,6 @@ pub(super) fn dot_conj<T: Field>(x: &[T], y: &[T]) -> T {
     long_dot_conj(x, y)
 }
 
-/// Rotates the pairs `(x_i, y_i)`: `x' = c x + s y`, `y' = c y - s x`.
-#[inline]
-pub(super) fn rotate<T: Field>(x: &mut [T], y: &mut [T], c: f64, s: f64) {
-    let (c, s) = (T::Real::from_f64(c), T::Real::from_f64(s));
-    long_rotate(x, y, c, s);
-}
-
 multiversion! {
     fn long_axpy<T: Field>(a: T, x: &[T], y: &mut [T]) {
         for (y, x) in y.iter_mut().zip(x) {
@@ -80,11 +73,16 @@ multiversion! {
         sums.iter().fold(rest, |s, x| s + *x)
     }
 
-    fn long_rotate<T: Field>(x: &mut [T], y: &mut [T], c: T::Real, s: T::Real) {
-        for (x, y) in x.iter_mut().zip(y) {
-            let (a, b) = (*x, *y);
-            *x = a.scale(c) + b.scale(s);
-            *y = b.scale(c) - a.scale(s);
+    /// Applies rotations to pairs of lines.
+    fn turn_lines<T: Field>(lines: &mut [[T; STRIP]], turns: &[Turn]) {
+        for turn in turns {
+            let (c, s) = (T::Real::from_f64(turn.c), T::Real::from_f64(turn.s));
+            let Ok([x, y]) = lines.get_disjoint_mut([turn.i as usize, turn.j as usize]) else { continue };
+            for (x, y) in x.iter_mut().zip(y) {
+                let (a, b) = (*x, *y);
+                *x = a.scale(c) + b.scale(s);
+                *y = b.scale(c) - a.scale(s);
+            }
         }
     }
 }
@@ -107,14 +105,26 @@ pub(super) fn norm<T: Field>(x: impl Iterator<Item = T> + Clone) -> T::Real {
     T::Real::from_f64(largest * sum.sqrt())
 }
 
+/// Columns that rotations are applied to together.
+const STRIP: usize = 64;
+
+/// The rotation of row `i` with row `j`: `x' = c x + s y`, `y' = c y - s x`.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    i: u32,
+    j: u32,
+    c: f64,
+    s: f64,
+}
+
 /// Rotations of pairs of rows, collected so that many are applied while the rows are in the cache.
 #[derive(Debug, Default)]
-pub(super) struct Rotations(Vec<(u32, u32, f64, f64)>);
+pub(super) struct Rotations(Vec<Turn>);
 
 impl Rotations {
-    /// Notes the rotation of row `i` with row `j` (see [`rotate`]).
+    /// Notes the rotation of row `i` with row `j`.
     pub(super) fn push(&mut self, i: usize, j: usize, c: f64, s: f64) {
-        self.0.push((i as u32, j as u32, c, s));
+        self.0.push(Turn { i: i as u32, j: j as u32, c, s });
     }
 
     /// Forgets all.
@@ -124,19 +134,21 @@ impl Rotations {
 
     /// Applies all to the rows of a matrix, in order, and forgets them, if they are many.
     pub(super) fn apply_many<T: Field>(&mut self, rows: &mut MatrixMut<T>) {
-        if self.0.len() > 8 * rows.rows {
+        if self.0.len() > 16 * rows.rows {
             self.apply(rows);
         }
     }
 
     /// Applies all to the rows of a matrix, in order, and forgets them.
+    ///
+    /// A strip of columns is brought together first: rows a power of two apart would drive each other out of the cache.
     pub(super) fn apply<T: Field>(&mut self, rows: &mut MatrixMut<T>) {
-        const CHUNK: usize = 256;
-        rows.for_column_chunks(CHUNK, |rows| {
-            for (i, j, c, s) in &self.0 {
-                let (x, y) = rows.two_rows(*i as usize, *j as usize);
-                rotate(x, y, *c, *s);
-            }
+        rows.for_column_chunks(STRIP, |rows| {
+            let mut lines = vec![[T::ZERO; STRIP]; rows.rows];
+            let width = rows.cols;
+            lines.iter_mut().enumerate().for_each(|(i, line)| line[..width].copy_from_slice(rows.row(i)));
+            turn_lines(&mut lines, &self.0);
+            lines.iter().enumerate().for_each(|(i, line)| rows.row_mut(i).copy_from_slice(&line[..width]));
         });
         self.0.clear();
     }
