@@ -64,10 +64,10 @@ impl<T> Shared<T> {
     }
 }
 
-/// Whether registers of channels are full enough.
-pub(super) fn pays<T: Real>(channels: usize) -> bool {
+/// Whether registers of `channels` are full enough, and windows too.
+pub(super) fn pays<T: Real>(channels: usize, phases: &[Field]) -> bool {
     let lanes = T::micro(isa()).lanes;
-    8 * channels >= 7 * channels.next_multiple_of(lanes)
+    8 * channels >= 7 * channels.next_multiple_of(lanes) && Window::whole(phases, 1, 1).is_full(phases)
 }
 
 impl<T: Real> Gather<'_, T> {

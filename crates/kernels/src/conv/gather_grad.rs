@@ -35,7 +35,8 @@ unsafe impl<T: Sync> Sync for WeightSums<'_, T> {}
 
 /// Whether the gradient has registers full of channels, and enough pixels.
 pub(super) fn pays<T: Real>(conv: &Conv, field: &Field) -> bool {
-    gather::pays::<T>(conv.out_group()) && conv.batch * field.pixels() >= LEAST_PIXELS
+    gather::pays::<T>(conv.out_group(), std::slice::from_ref(field))
+        && conv.batch * field.pixels() >= LEAST_PIXELS
 }
 
 /// What a task computes: weights of some input channels of a group, summed over some images.

@@ -160,7 +160,7 @@ impl Conv {
         let (batch, kernel) = (self.batch, self.kernel);
         let as_it_lies =
             |f: &Field| Frame::new(f, channels.out).is_some_and(|frame| frame.as_it_lies::<T>(f));
-        if gather::pays::<T>(channels.out) && !phases.iter().all(as_it_lies) {
+        if gather::pays::<T>(channels.out, &phases) && !phases.iter().all(as_it_lies) {
             let out = out.as_mut_ptr();
             let gather = Gather { batch, channels, kernel, phases, source, weights, bias, out };
             // SAFETY: `check` has compared the sizes; the output is borrowed mutably.

@@ -116,6 +116,10 @@ fn registers_full_of_channels_equal_the_definition() {
     check(conv(2, [16, 32, 1], [1, 9, 9], ONE, [[1, 2, 2], NONE, ONE]));
     check(conv(1, [16, 16, 1], [1, 1, 9], [1, 1, 2], [[1, 1, 4], [0, 0, 1], ONE]));
     check(conv(1, [80, 16, 1], [1, 6, 6], [1, 5, 5], plain));
+    // A window would be mostly zeros.
+    let far = [1, 100_000, 100_000];
+    check(conv(1, [16, 16, 1], [1, 4, 4], [1, 3, 3], [ONE, [0, 100_000, 100_000], far]));
+    check(conv(40, [16, 16, 1], [1, 4, 4], [1, 3, 3], [ONE, [0, 100_000, 100_000], far]));
 }
 
 #[test]

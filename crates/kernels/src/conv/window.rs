@@ -17,6 +17,8 @@ const SUMMED: usize = 512;
 const BYTES: usize = 256 * 1024;
 /// Elements of a cache line: planes are an odd number of them apart, so that they do not meet in the same lines.
 const LINE: usize = 16;
+/// Elements that a plane may always have.
+const MARGIN: usize = 4096;
 /// Elements that are worth a task.
 const GRAIN: usize = 1 << 13;
 
@@ -50,6 +52,14 @@ impl Window {
         let step = [0, 1, 2].map(|d| phases.first().map_or(1, |p| p.axes[d].step));
         let cut = (0..2).find(|d| outputs[*d] > 1).unwrap_or(2);
         Window { cut, outputs, images: batch.max(1), least, reach, step, channels }
+    }
+
+    /// Whether planes are not much larger than the images on both sides: taps far apart in wide margins would meet little else
+    /// than zeros.
+    pub(super) fn is_full(&self, phases: &[Field]) -> bool {
+        let plane = self.len().iter().fold(1, |n: usize, len| n.saturating_mul(*len));
+        let images = phases.first().map_or(0, |p| p.source_plane() + p.out_plane());
+        plane <= MARGIN + 4 * images
     }
 
     /// A window for bands that follow from the shape alone, not from the number of threads.
