@@ -8,6 +8,8 @@ use crate::{alone, folder};
 pub mod char_lstm;
 #[path = "../../../../examples/checkpointing.rs"]
 mod checkpointing;
+#[path = "../../../../examples/cifar.rs"]
+mod cifar;
 #[path = "../../../../examples/cnn_to_rnn.rs"]
 mod cnn_to_rnn;
 #[path = "../../../../examples/ctc.rs"]
@@ -98,4 +100,37 @@ fn features_of_frames_are_read_in_order() {
     manual_seed(0);
     let right = cnn_to_rnn::train(&cnn_to_rnn::Watcher::new().unwrap(), 60, 16).unwrap();
     assert!(right > 0.6, "{right}");
+}
+
+/// Noisy pictures: in class 0 the left half is bright, in class 1 the upper half.
+fn pictures(folder: &std::path::Path, each: u32) {
+    let side = cifar::SIDE as u32;
+    for class in 0..2 {
+        std::fs::create_dir_all(folder.join(class.to_string())).unwrap();
+        for n in 0..each {
+            let picture = image::RgbImage::from_fn(side, side, |x, y| {
+                let bright = if class == 0 { x < side / 2 } else { y < side / 2 };
+                let noise = x.wrapping_mul(37) ^ y.wrapping_mul(101) ^ n.wrapping_mul(7919);
+                image::Rgb([if bright { 150 } else { 70 } + (noise % 60) as u8; 3])
+            });
+            picture.save(folder.join(format!("{class}/{n:04}.jpg"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_convolutional_network_learns_from_jpeg_files() {
+    let _alone = alone();
+    let folder = folder();
+    pictures(&folder.path().join("train"), 24);
+    pictures(&folder.path().join("test"), 8);
+    manual_seed(0);
+    let known = cifar::Pictures::read(&folder.path().join("train")).unwrap();
+    let unknown = cifar::Pictures::read(&folder.path().join("test")).unwrap();
+    let model = cifar::network(4, 2).unwrap();
+    let losses = cifar::train(&model, &known, 4, 8).unwrap();
+    assert!(losses[3] < losses[0], "{losses:?}");
+    assert!(cifar::accuracy(&model, &unknown).unwrap() > 0.8);
+    let error = cifar::Pictures::read(&folder.path().join("none")).err().unwrap();
+    assert!(error.message().contains("none: "), "{error}");
 }
