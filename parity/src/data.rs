@@ -140,9 +140,11 @@ fn visits(options: Options<'_>, epochs: usize) -> Result<(Json, Option<usize>), 
 
 fn distributed(o: Options<'_>) -> Result<DistributedSampler, Reason> {
     let (replicas, rank) = (o.count("num_replicas").unwrap_or(1), o.count("rank").unwrap_or(0));
-    let sampler = DistributedSampler::new(o.n(), replicas, rank).map_err(text)?;
     let seed = o.count("seed").unwrap_or(0) as u64;
-    Ok(sampler.shuffle(o.flag("shuffle", true)).seed(seed).drop_last(o.flag("drop_last", false)))
+    DistributedSampler::with(o.n(), replicas, rank, |d| {
+        d.shuffle(o.flag("shuffle", true)).seed(seed).drop_last(o.flag("drop_last", false))
+    })
+    .map_err(text)
 }
 
 fn sampler(o: Options<'_>) -> Result<Box<dyn Sampler>, Reason> {
@@ -150,23 +152,21 @@ fn sampler(o: Options<'_>) -> Result<Box<dyn Sampler>, Reason> {
     Ok(match o.0.get("sampler").and_then(Json::as_str).unwrap_or_default() {
         "SequentialSampler" => Box::new(SequentialSampler::new(o.n())),
         "RandomSampler" => {
-            let sampler = RandomSampler::new(o.n()).map_err(text)?;
-            let sampler = sampler.replacement(o.flag("replacement", false)).generator(o.generator());
-            Box::new(match draws {
-                Some(draws) => sampler.num_samples(draws).map_err(text)?,
-                None => sampler,
-            })
+            let sampler = RandomSampler::with(o.n(), |r| {
+                r.replacement(o.flag("replacement", false)).num_samples(draws).generator(o.generator())
+            });
+            Box::new(sampler.map_err(text)?)
         }
         "SubsetRandomSampler" => {
             let indices = o.list("indices", |i| i.as_u64().map(|i| i as usize));
-            Box::new(SubsetRandomSampler::new(indices).generator(o.generator()))
+            Box::new(SubsetRandomSampler::with(indices, |s| s.generator(o.generator())))
         }
         "WeightedRandomSampler" => {
-            let weights = o.list("weights", Json::as_f64);
-            let replacement = o.flag("replacement", true);
             let sampler =
-                WeightedRandomSampler::new(weights, draws.unwrap_or(0), replacement).map_err(text)?;
-            Box::new(sampler.generator(o.generator()))
+                WeightedRandomSampler::with(o.list("weights", Json::as_f64), draws.unwrap_or(0), |w| {
+                    w.replacement(o.flag("replacement", true)).generator(o.generator())
+                });
+            Box::new(sampler.map_err(text)?)
         }
         "DistributedSampler" => Box::new(distributed(o)?),
         other => return Err(format!("no sampler {other} here")),

@@ -15,7 +15,7 @@ pub fn workloads() -> Vec<Workload> {
 }
 
 /// Twelve heads an encoder; `sizes` are batch, length and width.
-fn inference(name: &str, layers: usize, sizes: [i64; 3]) -> Workload {
+fn inference(name: &str, layers: i64, sizes: [i64; 3]) -> Workload {
     Workload::new(name, move || {
         let model = encoder(layers, sizes[2])?;
         model.eval();
@@ -27,7 +27,7 @@ fn inference(name: &str, layers: usize, sizes: [i64; 3]) -> Workload {
     })
 }
 
-fn encoder(layers: usize, width: i64) -> Result<TransformerEncoder> {
+fn encoder(layers: i64, width: i64) -> Result<TransformerEncoder> {
     manual_seed(0);
     let layer = TransformerEncoderLayer::with(width, 12, |o| {
         o.dim_feedforward(4 * width).dropout(0.0).activation(Activation::gelu()).batch_first(true)

@@ -33,8 +33,9 @@ pub use iterable::{ChainDataset, IterableDataset, IterableIter, IterableLoader, 
 pub use loader::{DataLoader, DataLoaderIter, LoaderOptions, LoaderState};
 pub use mnist::Mnist;
 pub use sampler::{
-    BatchSampler, DistributedSampler, Indices, RandomSampler, Sampler, SequentialSampler,
-    SubsetRandomSampler, WeightedRandomSampler,
+    BatchSampler, DistributedOptions, DistributedSampler, Indices, RandomOptions, RandomSampler, Sampler,
+    SequentialSampler, SubsetRandomOptions, SubsetRandomSampler, WeightedRandomOptions,
+    WeightedRandomSampler,
 };
 pub use stack::StackDataset;
 pub use workers::batch_generator;

@@ -139,7 +139,9 @@ impl LoaderOptions {
                 ensure!(!self.shuffle, Value, "sampler option is mutually exclusive with shuffle");
                 sampler
             }
-            None if self.shuffle => Box::new(RandomSampler::new(len)?.generator(self.generator.clone())),
+            None if self.shuffle => {
+                Box::new(RandomSampler::with(len, |o| o.generator(self.generator.clone()))?)
+            }
             None => Box::new(SequentialSampler::new(len)),
         };
         Ok(Box::new(BatchSampler::new(sampler, self.batch_size, self.drop_last)?))

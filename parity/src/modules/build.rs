@@ -20,7 +20,9 @@ pub type Call = Box<dyn Fn(&Inputs) -> Computed<Vec<Tensor>>>;
 
 /// A module with its call.
 pub struct Subject {
+    /// The module.
     pub module: Arc<dyn Module>,
+    /// Its call.
     pub forward: Call,
     /// Whether it overwrites its input.
     pub inplace: bool,

@@ -10,12 +10,16 @@ use crate::value::V;
 
 /// Tensors with their paths (`args.0`, `args.1.0` in a list, `kwargs.name`), and what is no tensor by name.
 pub struct Inputs {
+    /// The tensors.
     pub tensors: Named,
     flags: BTreeMap<String, V>,
 }
 
 impl Inputs {
     /// Reads them; what is absent is left out.
+    ///
+    /// # Errors
+    /// When a tensor is not in the pack.
     pub fn read(args: &[V], kwargs: &BTreeMap<String, V>, pack: &Pack) -> Result<Inputs, Reason> {
         let (mut tensors, mut flags) = (Vec::new(), BTreeMap::new());
         for (i, v) in args.iter().enumerate() {

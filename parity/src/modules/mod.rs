@@ -18,11 +18,9 @@ use crate::kit::{Kit, Pack, Reason};
 use crate::ops::with_seed;
 use crate::report::{FileReport, Outcome, guarded};
 use crate::value::V;
-pub use build::build;
+pub use build::{Call, Subject, build};
 pub use describe::Description;
 pub use inputs::Inputs;
-
-use build::Subject;
 
 #[derive(Debug, Deserialize)]
 struct Case {
@@ -157,7 +155,7 @@ fn stored(v: &V, pack: &Pack) -> Result<Tensor, Reason> {
 }
 
 /// Tensors with the paths that cases name them by.
-type Named = Vec<(String, Tensor)>;
+pub type Named = Vec<(String, Tensor)>;
 
 /// Calls the module on inputs that require gradients where the case wants them.
 fn forward(case: &Case, subject: &Subject, pack: &Pack) -> Result<(Named, Vec<Tensor>), Reason> {

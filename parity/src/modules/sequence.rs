@@ -228,14 +228,14 @@ fn decoder_layer(d: &Description, pack: &Pack) -> Result<nn::TransformerDecoderL
 }
 
 /// The layer, number and normalisation that a stack is described by.
-fn stack(d: &Description, pack: &Pack) -> Result<(Description, usize, Option<nn::LayerNorm>), Failure> {
+fn stack(d: &Description, pack: &Pack) -> Result<(Description, i64, Option<nn::LayerNorm>), Failure> {
     let layer = d.part(0).ok_or("a stack without a layer")?;
     let number = d.number(1).ok_or("a stack without a number of layers")?;
     let norm = d.part(2).map(|norm| -> Result<_, Failure> {
         let a = norm.arguments(&["normalized_shape", "eps"], pack)?;
         Ok(nn::LayerNorm::with(a.ints("normalized_shape", 0), |o| o.eps(a.float("eps", 1e-5)))?)
     });
-    Ok((layer, number as usize, norm.transpose()?))
+    Ok((layer, number, norm.transpose()?))
 }
 
 fn encoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {

@@ -131,19 +131,19 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.replace('_', "").parse().ok()
 }
 
-#[test]
-fn nothing_panics_hangs_or_allocates_absurdly() {
-    let targets = targets();
+/// One call: of what, its arguments in words, and how it is made.
+pub type Planned<'a> = (String, String, Box<dyn FnOnce() + 'a>);
+
+/// Makes that many calls, each planned from a seed of its own. Nothing may panic, hang or allocate absurdly.
+pub fn sweep<'a>(calls: u64, mut plan: impl FnMut(&mut Random) -> Planned<'a>) {
     let trace = std::env::var("CRESSET_FUZZ_TRACE").is_ok();
     let first = number("CRESSET_FUZZ_SEED").unwrap_or(0);
     let current: Current = Arc::default();
     watch(&current);
     let mut complaints: BTreeMap<String, String> = BTreeMap::new();
-    for seed in first..first + number("CRESSET_FUZZ_CALLS").unwrap_or(CALLS) {
-        let random = &mut Random::new(seed);
-        let target = &targets[random.below(targets.len())];
-        let args = made_up(target, random);
-        let told = format!("seed {seed}: {}", describe(&target.op, &args));
+    for seed in first..first + number("CRESSET_FUZZ_CALLS").unwrap_or(calls) {
+        let (what, told, call) = plan(&mut Random::new(seed));
+        let told = format!("seed {seed}: {told}");
         if trace {
             eprintln!("{told}");
         }
@@ -151,7 +151,7 @@ fn nothing_panics_hangs_or_allocates_absurdly() {
         let before = memory_allocated();
         reset_peak_memory_stats();
         let outcome = guarded(|| {
-            call(&target.op, &args);
+            call();
             Ok(())
         });
         *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -161,8 +161,19 @@ fn nothing_panics_hangs_or_allocates_absurdly() {
             }
             complaints.entry(panic).or_insert(told);
         } else if max_memory_allocated().saturating_sub(before) > MOST_MEMORY {
-            complaints.entry(format!("memory in {}", target.op.name())).or_insert(told);
+            complaints.entry(format!("memory in {what}")).or_insert(told);
         }
     }
     assert_none(complaints.into_iter().map(|(what, call)| format!("{what}\n    {call}")).collect());
+}
+
+#[test]
+fn nothing_panics_hangs_or_allocates_absurdly() {
+    let targets = targets();
+    sweep(CALLS, |random| {
+        let target = &targets[random.below(targets.len())];
+        let args = made_up(target, random);
+        let told = describe(&target.op, &args);
+        (target.op.name().to_string(), told, Box::new(move || call(&target.op, &args)))
+    });
 }

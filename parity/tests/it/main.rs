@@ -5,6 +5,7 @@
 mod autocast;
 mod fuzz;
 mod gradients;
+mod layers;
 mod layouts;
 mod random;
 mod replay;

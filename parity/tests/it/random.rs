@@ -7,7 +7,7 @@ use cresset_core::storage::Storage;
 use cresset_core::{C64, DType, Device, MemoryFormat, Scalar, StorageLayout, Tensor, Value};
 use cresset_parity::call::Arguments;
 
-const DTYPES: [DType; 12] = [
+pub const DTYPES: [DType; 12] = [
     DType::Bool,
     DType::U8,
     DType::I8,
@@ -100,7 +100,8 @@ impl Random {
         self.below(100) < percent
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    /// One of them.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
@@ -110,11 +111,13 @@ impl Random {
         self.dtype = Some(t.dtype());
     }
 
-    fn integer(&mut self) -> i64 {
+    /// An integer, mostly a small one.
+    pub fn integer(&mut self) -> i64 {
         if self.chance(75) { self.below(5) as i64 - 1 } else { self.pick(&INTEGERS) }
     }
 
-    fn float(&mut self) -> f64 {
+    /// A number, sometimes an odd one.
+    pub fn float(&mut self) -> f64 {
         if self.chance(50) { self.below(9) as f64 / 4.0 - 1.0 } else { self.pick(&FLOATS) }
     }
 
@@ -257,7 +260,8 @@ fn tell(value: &Value) -> String {
     }
 }
 
-fn tell_tensor(t: &Tensor) -> String {
+/// Dtype, sizes and strides.
+pub fn tell_tensor(t: &Tensor) -> String {
     let grad = if t.requires_grad() { " grad" } else { "" };
     let meta = if t.device() == Device::Meta { " meta" } else { "" };
     format!("{}{:?} strides {:?}{grad}{meta}", t.dtype(), t.sizes(), t.strides())

@@ -19,38 +19,70 @@ pub struct DistributedSampler {
     epoch: AtomicU64,
 }
 
+/// Optional settings of [`DistributedSampler`].
+#[derive(Clone, Debug)]
+pub struct DistributedOptions {
+    shuffle: bool,
+    seed: u64,
+    drop_last: bool,
+}
+
+impl Default for DistributedOptions {
+    fn default() -> Self {
+        DistributedOptions { shuffle: true, seed: 0, drop_last: false }
+    }
+}
+
+impl DistributedOptions {
+    /// Whether the order is shuffled (default: yes).
+    #[must_use]
+    pub fn shuffle(mut self, on: bool) -> Self {
+        self.shuffle = on;
+        self
+    }
+
+    /// The seed of the order, the same in all processes (default: 0).
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Leaves out the tail that does not divide evenly, instead of visiting some samples twice (default: no).
+    #[must_use]
+    pub fn drop_last(mut self, on: bool) -> Self {
+        self.drop_last = on;
+        self
+    }
+}
+
 impl DistributedSampler {
     /// The part of process `rank` of `num_replicas` in a shuffled order of `len` samples.
     ///
     /// # Errors
     /// `Value` unless `rank` is below `num_replicas`.
     pub fn new(len: usize, num_replicas: usize, rank: usize) -> Result<DistributedSampler> {
+        DistributedSampler::with(len, num_replicas, rank, |o| o)
+    }
+
+    /// With optional settings.
+    ///
+    /// # Errors
+    /// `Value` unless `rank` is below `num_replicas`.
+    pub fn with(
+        len: usize,
+        num_replicas: usize,
+        rank: usize,
+        options: impl FnOnce(DistributedOptions) -> DistributedOptions,
+    ) -> Result<DistributedSampler> {
         ensure!(
             rank < num_replicas,
             Value,
             "Invalid rank {rank}, rank should be in the interval [0, {}]",
             num_replicas.saturating_sub(1)
         );
-        let epoch = AtomicU64::new(0);
-        Ok(DistributedSampler { len, num_replicas, rank, shuffle: true, seed: 0, drop_last: false, epoch })
-    }
-
-    /// Whether the order is shuffled.
-    pub fn shuffle(mut self, on: bool) -> DistributedSampler {
-        self.shuffle = on;
-        self
-    }
-
-    /// The seed of the order, the same in all processes.
-    pub fn seed(mut self, seed: u64) -> DistributedSampler {
-        self.seed = seed;
-        self
-    }
-
-    /// Leaves out the tail that does not divide evenly, instead of visiting some samples twice.
-    pub fn drop_last(mut self, on: bool) -> DistributedSampler {
-        self.drop_last = on;
-        self
+        let DistributedOptions { shuffle, seed, drop_last } = options(DistributedOptions::default());
+        Ok(DistributedSampler { len, num_replicas, rank, shuffle, seed, drop_last, epoch: AtomicU64::new(0) })
     }
 
     /// Gives the next visits another order.

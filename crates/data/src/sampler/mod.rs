@@ -8,8 +8,11 @@ mod distributed;
 mod random;
 
 pub use batch::BatchSampler;
-pub use distributed::DistributedSampler;
-pub use random::{RandomSampler, SubsetRandomSampler, WeightedRandomSampler};
+pub use distributed::{DistributedOptions, DistributedSampler};
+pub use random::{
+    RandomOptions, RandomSampler, SubsetRandomOptions, SubsetRandomSampler, WeightedRandomOptions,
+    WeightedRandomSampler,
+};
 
 use cresset_core::Result;
 use cresset_core::random::Generator;

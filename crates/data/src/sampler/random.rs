@@ -20,44 +20,60 @@ pub struct RandomSampler {
     generator: Option<Generator>,
 }
 
+/// Optional settings of [`RandomSampler`].
+#[derive(Clone, Debug, Default)]
+pub struct RandomOptions {
+    replacement: bool,
+    num_samples: Option<usize>,
+    generator: Option<Generator>,
+}
+
+impl RandomOptions {
+    /// Whether each number is drawn anew, so that some come twice and others not at all (default: no).
+    #[must_use]
+    pub fn replacement(mut self, on: bool) -> Self {
+        self.replacement = on;
+        self
+    }
+
+    /// How many numbers are given (default: each one once).
+    #[must_use]
+    pub fn num_samples(mut self, num_samples: impl Into<Option<usize>>) -> Self {
+        self.num_samples = num_samples.into();
+        self
+    }
+
+    /// What is drawn from (default: a generator seeded by the default one).
+    #[must_use]
+    pub fn generator(mut self, generator: impl Into<Option<Generator>>) -> Self {
+        self.generator = generator.into();
+        self
+    }
+}
+
 impl RandomSampler {
     /// A random order of `len` samples.
     ///
     /// # Errors
     /// `Value` if there are none.
     pub fn new(len: usize) -> Result<RandomSampler> {
-        RandomSampler { len, replacement: false, num_samples: len, generator: None }.checked()
+        RandomSampler::with(len, |o| o)
     }
 
-    fn checked(self) -> Result<RandomSampler> {
-        ensure!(
-            self.num_samples > 0 && self.len > 0,
-            Value,
-            "num_samples should be a positive integer value, but got num_samples={}",
-            self.num_samples.min(self.len)
-        );
-        Ok(self)
-    }
-
-    /// Draws each number anew, so that some come twice and others not at all.
-    pub fn replacement(mut self, on: bool) -> RandomSampler {
-        self.replacement = on;
-        self
-    }
-
-    /// Gives that many numbers instead of each one once.
+    /// With optional settings.
     ///
     /// # Errors
-    /// `Value` for 0.
-    pub fn num_samples(mut self, num_samples: usize) -> Result<RandomSampler> {
-        self.num_samples = num_samples;
-        self.checked()
-    }
-
-    /// Draws from that generator.
-    pub fn generator(mut self, generator: Option<Generator>) -> RandomSampler {
-        self.generator = generator;
-        self
+    /// `Value` if there are no samples or none are asked for.
+    pub fn with(len: usize, options: impl FnOnce(RandomOptions) -> RandomOptions) -> Result<RandomSampler> {
+        let RandomOptions { replacement, num_samples, generator } = options(RandomOptions::default());
+        let num_samples = num_samples.unwrap_or(len);
+        ensure!(
+            num_samples > 0 && len > 0,
+            Value,
+            "num_samples should be a positive integer value, but got num_samples={}",
+            num_samples.min(len)
+        );
+        Ok(RandomSampler { len, replacement, num_samples, generator })
     }
 }
 
@@ -101,16 +117,33 @@ pub struct SubsetRandomSampler {
     generator: Option<Generator>,
 }
 
+/// Optional settings of [`SubsetRandomSampler`].
+#[derive(Clone, Debug, Default)]
+pub struct SubsetRandomOptions {
+    generator: Option<Generator>,
+}
+
+impl SubsetRandomOptions {
+    /// What is drawn from (default: the default generator).
+    #[must_use]
+    pub fn generator(mut self, generator: impl Into<Option<Generator>>) -> Self {
+        self.generator = generator.into();
+        self
+    }
+}
+
 impl SubsetRandomSampler {
     /// A random order of `indices`.
     pub fn new(indices: Vec<usize>) -> SubsetRandomSampler {
-        SubsetRandomSampler { indices, generator: None }
+        SubsetRandomSampler::with(indices, |o| o)
     }
 
-    /// Draws from that generator instead of the default one.
-    pub fn generator(mut self, generator: Option<Generator>) -> SubsetRandomSampler {
-        self.generator = generator;
-        self
+    /// With optional settings.
+    pub fn with(
+        indices: Vec<usize>,
+        options: impl FnOnce(SubsetRandomOptions) -> SubsetRandomOptions,
+    ) -> SubsetRandomSampler {
+        SubsetRandomSampler { indices, generator: options(SubsetRandomOptions::default()).generator }
     }
 }
 
@@ -141,24 +174,60 @@ pub struct WeightedRandomSampler {
     generator: Option<Generator>,
 }
 
+/// Optional settings of [`WeightedRandomSampler`].
+#[derive(Clone, Debug)]
+pub struct WeightedRandomOptions {
+    replacement: bool,
+    generator: Option<Generator>,
+}
+
+impl Default for WeightedRandomOptions {
+    fn default() -> Self {
+        WeightedRandomOptions { replacement: true, generator: None }
+    }
+}
+
+impl WeightedRandomOptions {
+    /// Whether a sample can be drawn twice (default: yes).
+    #[must_use]
+    pub fn replacement(mut self, on: bool) -> Self {
+        self.replacement = on;
+        self
+    }
+
+    /// What is drawn from (default: the default generator).
+    #[must_use]
+    pub fn generator(mut self, generator: impl Into<Option<Generator>>) -> Self {
+        self.generator = generator.into();
+        self
+    }
+}
+
 impl WeightedRandomSampler {
     /// `num_samples` draws from samples of those weights, which need not add up to 1.
     ///
     /// # Errors
     /// `Value` for no draws.
-    pub fn new(weights: Vec<f64>, num_samples: usize, replacement: bool) -> Result<WeightedRandomSampler> {
+    pub fn new(weights: Vec<f64>, num_samples: usize) -> Result<WeightedRandomSampler> {
+        WeightedRandomSampler::with(weights, num_samples, |o| o)
+    }
+
+    /// With optional settings.
+    ///
+    /// # Errors
+    /// `Value` for no draws.
+    pub fn with(
+        weights: Vec<f64>,
+        num_samples: usize,
+        options: impl FnOnce(WeightedRandomOptions) -> WeightedRandomOptions,
+    ) -> Result<WeightedRandomSampler> {
+        let WeightedRandomOptions { replacement, generator } = options(WeightedRandomOptions::default());
         ensure!(
             num_samples > 0,
             Value,
             "num_samples should be a positive integer value, but got num_samples={num_samples}"
         );
-        Ok(WeightedRandomSampler { weights, num_samples, replacement, generator: None })
-    }
-
-    /// Draws from that generator instead of the default one.
-    pub fn generator(mut self, generator: Option<Generator>) -> WeightedRandomSampler {
-        self.generator = generator;
-        self
+        Ok(WeightedRandomSampler { weights, num_samples, replacement, generator })
     }
 
     fn draw(&self) -> Result<Vec<usize>> {

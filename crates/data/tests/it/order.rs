@@ -79,11 +79,12 @@ fn random_samplers_agree() {
     assert_eq!(visit(&picks), [6, 4, 9, 3, 15, 2, 1]);
     manual_seed(0);
     let weights = vec![0.1, 0.9, 0.4, 0.7, 3.0, 0.6];
-    let weighted = WeightedRandomSampler::new(weights.clone(), 12, true).unwrap();
+    let weighted = WeightedRandomSampler::new(weights.clone(), 12).unwrap();
     assert_eq!(visit(&weighted), [5, 4, 4, 5, 4, 4, 2, 3, 4, 3, 4, 2]);
-    let own = WeightedRandomSampler::new(weights, 5, false).unwrap().generator(Some(Generator::new(0)));
+    let own = WeightedRandomSampler::with(weights, 5, |o| o.replacement(false).generator(Generator::new(0)))
+        .unwrap();
     assert_eq!(visit(&own), [4, 1, 2, 5, 3]);
-    let inner = RandomSampler::new(10).unwrap().generator(Some(Generator::new(0)));
+    let inner = RandomSampler::with(10, |o| o.generator(Generator::new(0))).unwrap();
     let batches = BatchSampler::new(inner, 3, false).unwrap();
     assert_eq!(visit(&batches), [vec![4, 1, 7], vec![5, 3, 9], vec![0, 8, 6], vec![2]]);
     assert_eq!(visit(&batches)[0], [4, 0, 8]);
@@ -91,7 +92,7 @@ fn random_samplers_agree() {
 
 #[test]
 fn distributed_parts_follow_the_epoch() {
-    let sampler = DistributedSampler::new(23, 3, 0).unwrap().drop_last(true);
+    let sampler = DistributedSampler::with(23, 3, 0, |o| o.drop_last(true)).unwrap();
     assert_eq!(visit(&sampler), [19, 3, 22, 7, 9, 12, 11]);
     sampler.set_epoch(2);
     assert_eq!(visit(&sampler), [1, 7, 0, 6, 9, 22, 16]);

@@ -3,6 +3,7 @@
 //! Most are operators of the engine and are re-exported; the others are those that PyTorch composes in Python.
 //! What ends in an underscore there (`relu_`) is a method of `Tensor`.
 
+mod attention;
 mod dropout;
 mod lookup;
 mod norm;
@@ -14,6 +15,7 @@ mod resize;
 mod simple;
 mod windows;
 
+pub use attention::{MultiHeadAttentionSettings, multi_head_attention_forward};
 pub use dropout::*;
 pub(crate) use lookup::row;
 pub use lookup::{

@@ -3,6 +3,7 @@
 use cresset_core::{DType, Result, Tensor, bail, ensure, no_grad, ops};
 
 use super::{Linear, parameter, size};
+use crate::functional::MultiHeadAttentionSettings;
 use crate::init;
 use crate::module::{Module, Parameter, Training, boolean, tuple};
 use crate::options::options;
@@ -145,6 +146,48 @@ impl MultiheadAttention {
         };
         layer.reset_parameters()?;
         Ok(layer)
+    }
+
+    /// Of given tensors, for one call.
+    pub(crate) fn assembled(
+        query: &Tensor,
+        num_heads: i64,
+        in_proj_weight: Option<&Tensor>,
+        out_proj_weight: &Tensor,
+        s: &MultiHeadAttentionSettings,
+    ) -> Result<Self> {
+        let embed_dim = query.size(-1)?;
+        ensure!(
+            num_heads > 0 && embed_dim % num_heads == 0,
+            "embed_dim {embed_dim} not divisible by num_heads {num_heads}"
+        );
+        ensure!(
+            in_proj_weight.is_some() || s.separate_proj_weights.is_some(),
+            "use_separate_proj_weight is False but in_proj_weight is None"
+        );
+        let computed = |t: Option<&Tensor>| t.cloned().map(Parameter::computed);
+        let apart = |i: usize| computed(s.separate_proj_weights.as_ref().map(|w| &w[i]));
+        let training = Training::new();
+        training.set(s.training);
+        let options =
+            MultiheadAttentionOptions::default().dropout(s.dropout_p).add_zero_attn(s.add_zero_attn);
+        Ok(MultiheadAttention {
+            in_proj_weight: computed(in_proj_weight),
+            q_proj_weight: apart(0),
+            k_proj_weight: apart(1),
+            v_proj_weight: apart(2),
+            in_proj_bias: computed(s.in_proj_bias.as_ref()),
+            bias_k: computed(s.bias_k.as_ref()),
+            bias_v: computed(s.bias_v.as_ref()),
+            out_proj: OutputProjection {
+                weight: Parameter::computed(out_proj_weight.clone()),
+                bias: computed(s.out_proj_bias.as_ref()),
+            },
+            training,
+            embed_dim,
+            num_heads,
+            options,
+        })
     }
 
     /// Draws the projections anew, `U` by Xavier; biases become 0.

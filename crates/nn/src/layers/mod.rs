@@ -89,6 +89,15 @@ fn parameter(sizes: &[i64], dtype: DType) -> Result<Parameter> {
     Parameter::new(Tensor::empty_of(sizes, dtype, Device::Cpu)?)
 }
 
+/// An empty list with room for `n` parts: an absurd number is refused before the first of them is made.
+fn room<T>(n: i64) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    match list.try_reserve_exact(usize::try_from(n).unwrap_or(0)) {
+        Ok(()) => Ok(list),
+        Err(_) => bail!(OutOfMemory, "DefaultCPUAllocator: can't allocate memory for {n} layers"),
+    }
+}
+
 /// The size of a dimension for the printed form, 0 where a weight was replaced by one without that dimension.
 fn size(t: &Tensor, dim: usize) -> i64 {
     t.sizes().get(dim).copied().unwrap_or(0)

@@ -4,7 +4,7 @@
 
 use cresset_core::{DType, Result, Tensor, bail, ensure, modes, ops};
 
-use super::parameter;
+use super::{parameter, room};
 use crate::init;
 use crate::module::{Module, Parameter, Training, Visitor, float};
 use crate::options::options;
@@ -54,7 +54,7 @@ impl Recurrent {
         check_options(name, input_size, hidden_size, o)?;
         let directions: &[&str] = if o.bidirectional { &["", "_reverse"] } else { &[""] };
         let state = if o.proj_size > 0 { o.proj_size } else { hidden_size };
-        let mut parameters = Vec::new();
+        let mut parameters = room(o.num_layers)?;
         for layer in 0..o.num_layers {
             let inputs = if layer == 0 { input_size } else { state * directions.len() as i64 };
             for suffix in directions {

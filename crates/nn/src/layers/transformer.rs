@@ -4,7 +4,7 @@ use cresset_core::{DType, Result, Tensor, ensure, ops};
 
 use super::{
     Activation, DecoderMasks, EncoderMasks, LayerNorm, TransformerDecoderLayer, TransformerEncoderLayer,
-    TransformerLayerOptions,
+    TransformerLayerOptions, room,
 };
 use crate::init;
 use crate::module::{Forward, Module};
@@ -32,7 +32,7 @@ impl TransformerEncoder {
     ///
     /// # Errors
     /// `OutOfMemory` when the system refuses.
-    pub fn new(layer: &TransformerEncoderLayer, num_layers: usize) -> Result<Self> {
+    pub fn new(layer: &TransformerEncoderLayer, num_layers: i64) -> Result<Self> {
         Self::with(layer, num_layers, |o| o)
     }
 
@@ -42,11 +42,12 @@ impl TransformerEncoder {
     /// `OutOfMemory` when the system refuses.
     pub fn with(
         layer: &TransformerEncoderLayer,
-        num_layers: usize,
+        num_layers: i64,
         options: impl FnOnce(StackOptions) -> StackOptions,
     ) -> Result<Self> {
         let norm = options(StackOptions::default()).norm;
-        let layers = (0..num_layers).map(|_| layer.deep_copy()).collect::<Result<_>>()?;
+        let mut layers = room(num_layers)?;
+        (0..num_layers).try_for_each(|_| layer.deep_copy().map(|copy| layers.push(copy)))?;
         Ok(TransformerEncoder { layers, norm })
     }
 
@@ -78,7 +79,7 @@ impl TransformerDecoder {
     ///
     /// # Errors
     /// `OutOfMemory` when the system refuses.
-    pub fn new(layer: &TransformerDecoderLayer, num_layers: usize) -> Result<Self> {
+    pub fn new(layer: &TransformerDecoderLayer, num_layers: i64) -> Result<Self> {
         Self::with(layer, num_layers, |o| o)
     }
 
@@ -88,11 +89,12 @@ impl TransformerDecoder {
     /// `OutOfMemory` when the system refuses.
     pub fn with(
         layer: &TransformerDecoderLayer,
-        num_layers: usize,
+        num_layers: i64,
         options: impl FnOnce(StackOptions) -> StackOptions,
     ) -> Result<Self> {
         let norm = options(StackOptions::default()).norm;
-        let layers = (0..num_layers).map(|_| layer.deep_copy()).collect::<Result<_>>()?;
+        let mut layers = room(num_layers)?;
+        (0..num_layers).try_for_each(|_| layer.deep_copy().map(|copy| layers.push(copy)))?;
         Ok(TransformerDecoder { layers, norm })
     }
 
@@ -212,16 +214,10 @@ impl Transformer {
         let o = options(TransformerOptions::default());
         let layer = TransformerEncoderLayer::with(o.d_model, o.nhead, |_| o.layer())?;
         let norm = o.layer().norm(o.d_model)?;
-        let encoder =
-            TransformerEncoder::with(&layer, usize::try_from(o.num_encoder_layers).unwrap_or(0), |o| {
-                o.norm(norm)
-            })?;
+        let encoder = TransformerEncoder::with(&layer, o.num_encoder_layers, |o| o.norm(norm))?;
         let layer = TransformerDecoderLayer::with(o.d_model, o.nhead, |_| o.layer())?;
         let norm = o.layer().norm(o.d_model)?;
-        let decoder =
-            TransformerDecoder::with(&layer, usize::try_from(o.num_decoder_layers).unwrap_or(0), |o| {
-                o.norm(norm)
-            })?;
+        let decoder = TransformerDecoder::with(&layer, o.num_decoder_layers, |o| o.norm(norm))?;
         let model = Transformer { encoder, decoder, d_model: o.d_model, batch_first: o.batch_first };
         for p in model.parameters().iter().filter(|p| p.dim() > 1) {
             init::xavier_uniform_(p, 1.0)?;

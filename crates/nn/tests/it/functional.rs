@@ -166,3 +166,26 @@ fn calls_with_other_parameters_keep_ties() -> Result<()> {
     assert_eq!(error.message(), "Unexpected key(s): bias.");
     Ok(())
 }
+
+#[test]
+fn attention_takes_projections_of_the_caller() -> Result<()> {
+    let layer = MultiheadAttention::new(4, 2)?;
+    let x = cresset_core::ops::randn([3, 2, 4])?;
+    let (want, weights) = layer.forward(&x, &x, &x, |o| o)?;
+    let whole = layer.in_proj_weight.as_deref();
+    let [bias, out_bias] = [&layer.in_proj_bias, &layer.out_proj.bias].map(|b| b.as_deref().cloned());
+    let (got, found) = f::multi_head_attention_forward([&x; 3], 2, whole, &layer.out_proj.weight, |o| {
+        o.in_proj_bias(bias.clone()).out_proj_bias(out_bias.clone())
+    })?;
+    near(&got, &want.to_vec::<f32>()?);
+    near(&found.unwrap(), &weights.unwrap().to_vec::<f32>()?);
+    let parts = [0, 4, 8].map(|start| layer.in_proj_weight.as_ref().unwrap().narrow(0, start, 4).unwrap());
+    let (apart, _) = f::multi_head_attention_forward([&x; 3], 2, None, &layer.out_proj.weight, |o| {
+        o.separate_proj_weights(parts).in_proj_bias(bias).out_proj_bias(out_bias)
+    })?;
+    near(&apart, &want.to_vec::<f32>()?);
+    let error =
+        f::multi_head_attention_forward([&x; 3], 3, whole, &layer.out_proj.weight, |o| o).unwrap_err();
+    assert_eq!(error.message(), "embed_dim 4 not divisible by num_heads 3");
+    Ok(())
+}
