@@ -4,7 +4,9 @@
 //! Coefficients are minimax fits of our own; the tests measure what they give against `f64`.
 
 use super::horner;
-use super::single::{clamp, cos_poly, exp, exp_tail, ln, log1p, reduce_exp, reduce_trig, scale, sin_poly};
+use super::single::{
+    clamp, cos_poly, erf, exp, exp_tail, ln, log1p, reduce_exp, reduce_trig, scale, sin_poly,
+};
 use std::f32::consts::{FRAC_PI_2, LN_2, PI};
 
 /// What `pi/2` and `pi` are more than the nearest `f32`.
@@ -170,7 +172,10 @@ pub(super) fn erfc(x: f32) -> f32 {
     let square = t * t;
     let lost = t.mul_add(t, -square);
     let tail = exp(-square) * (p - p * lost) / 2.0_f32.mul_add(t, 1.0);
-    if x < 0.0 { 2.0 - tail } else { tail }
+    // Below 1/2 the result is near 1, of which erf is the smaller part.
+    let near = 1.0 - erf(x);
+    let far = if x < 0.0 { 2.0 - tail } else { tail };
+    if t < 0.5 { near } else { far }
 }
 
 /// Fits in `ln(1 - x^2)`, or its root where that is large.

@@ -212,7 +212,7 @@ fn tanh(x: f32) -> f32 {
 
 /// Two fits, about 0 and for the rest `1 - e^poly` (after N. Juffa's).
 #[inline(always)]
-fn erf(x: f32) -> f32 {
+pub(super) fn erf(x: f32) -> f32 {
     let t = clamp(x.abs(), 0.0, 4.0);
     let s = t * t;
     let p = t.mul_add(-1.728_534_7e-5, 3.831_971_3e-4);
@@ -396,7 +396,7 @@ mod tests {
         within!(3.0, Real::asinh, libm::asinh);
         within!(3.0, Real::acosh, libm::acosh, |x: f32| x >= 1.0);
         within!(3.0, Real::atanh, libm::atanh);
-        within!(3.0, Real::erfc, libm::erfc);
+        within!(3.5, Real::erfc, libm::erfc);
         within!(4.0, Real::erfinv, crate::math::special::erfinv, |x: f32| x.abs() < 1.0);
         for a in [-2.0_f32, 0.3, 7e-20, 3e12] {
             within!(2.0, |x| Real::atan2(x, a), |x| f64::atan2(x, a.into()));
