@@ -57,9 +57,9 @@ fn result_sizes(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<D
         let colon = if name.contains("max") { ":" } else { "" };
         bail!("{name}(): Expected {low}D or {high}D tensor, but got{colon} {:?}", shape.as_slice());
     }
-    // PyTorch counts the channels too, but for this average.
+    // PyTorch counts the channels of a batch too, but for this average.
     let channels = usize::from(name != "adaptive_avg_pool2d");
-    for d in (shape.len() - n - channels).max(usize::from(shape.len() == high))..shape.len() {
+    for d in (shape.len() - n - channels).max(1)..shape.len() {
         if shape[d] == 0 {
             bail!(
                 "{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {:?} with dimension {d} being empty",
@@ -189,7 +189,7 @@ mod adaptive_max_pool1d {
         };
         check_1d("adaptive_max_pool1d", this)?;
         let shape = this.sizes();
-        if let Some(d) = (shape.len() - 2..shape.len()).find(|d| shape[*d] == 0) {
+        if let Some(d) = (1..shape.len()).find(|d| shape[*d] == 0) {
             bail!(
                 "adaptive_max_pool1d(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {:?} with dimension {d} being empty",
                 shape.as_slice()
