@@ -93,36 +93,37 @@ fn block<T: Real, F: Formula>(rule: &F, p: &mut [T; LANES], g: &[T; LANES], stat
     }
 }
 
-/// A [`block`] of what is left at the end, filled up with zeros.
-#[inline(always)]
-fn rest<T: Real, F: Formula>(rule: &F, p: &mut [T], g: &[T], states: [Option<&mut [T]>; STATES]) {
-    let padded = |from: &[T]| {
-        let mut block = [T::ZERO; LANES];
-        block[..from.len()].copy_from_slice(from);
-        block
-    };
-    let n = p.len();
-    let mut x = padded(p);
-    let mut blocks = states.each_ref().map(|s| s.as_ref().map(|s| padded(s)));
-    block(rule, &mut x, &padded(g), blocks.each_mut().map(Option::as_mut));
-    p.copy_from_slice(&x[..n]);
-    for (state, new) in states.into_iter().zip(&blocks) {
-        if let (Some(state), Some(new)) = (state, new) {
-            state.copy_from_slice(&new[..n]);
-        }
-    }
+/// What is left at the end, filled up with zeros to a whole block.
+fn padded<T: Real>(from: &[T]) -> [T; LANES] {
+    let mut block = [T::ZERO; LANES];
+    block[..from.len()].copy_from_slice(from);
+    block
 }
 
 multiversion! {
     fn chunk<T: Real, F: Formula>(rule: &F, p: &mut [T], g: &[T], states: &mut [Option<&mut [T]>; STATES]) {
-        let (blocks, p_rest) = p.as_chunks_mut::<LANES>();
-        let (g_blocks, g_rest) = g.as_chunks::<LANES>();
+        let (p, p_rest) = p.as_chunks_mut::<LANES>();
+        let (g, g_rest) = g.as_chunks::<LANES>();
         let mut states = states.each_mut().map(|s| s.as_mut().map(|s| s.as_chunks_mut::<LANES>()));
-        for (i, (p, g)) in blocks.iter_mut().zip(g_blocks).enumerate() {
-            block(rule, p, g, states.each_mut().map(|s| s.as_mut().map(|s| &mut s.0[i])));
+        let (mut p_last, g_last) = (padded(p_rest), padded(g_rest));
+        let mut s_last = states.each_ref().map(|s| s.as_ref().map_or([T::ZERO; LANES], |s| padded(s.1)));
+        let whole = p.len();
+        // The last block goes through the same loop, so that the rule is compiled once.
+        for i in 0..whole + usize::from(!p_rest.is_empty()) {
+            let last = i == whole;
+            let mut pads = s_last.iter_mut();
+            let places = states.each_mut().map(|s| {
+                let pad = pads.next();
+                s.as_mut().and_then(|s| if last { pad } else { Some(&mut s.0[i]) })
+            });
+            let (p, g) = if last { (&mut p_last, &g_last) } else { (&mut p[i], &g[i]) };
+            block(rule, p, g, places);
         }
-        if !p_rest.is_empty() {
-            rest(rule, p_rest, g_rest, states.map(|s| s.map(|s| s.1)));
+        p_rest.copy_from_slice(&p_last[..p_rest.len()]);
+        for (state, last) in states.into_iter().zip(&s_last) {
+            if let Some((_, rest)) = state {
+                rest.copy_from_slice(&last[..rest.len()]);
+            }
         }
     }
 }
