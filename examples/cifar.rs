@@ -136,7 +136,7 @@ pub fn accuracy(model: &Sequential, pictures: &Pictures) -> Result<f64> {
     Ok(right as f64 / pictures.labels.numel() as f64)
 }
 
-#[allow(dead_code)] // the tests have another
+#[allow(dead_code, reason = "the tests have another")]
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let Some(folder) = arguments.next().map(PathBuf::from) else {

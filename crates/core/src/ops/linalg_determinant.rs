@@ -5,7 +5,7 @@ use cresset_macros::op;
 use super::linalg_elimination::{factor, solve_factored};
 use super::matmul::{adjoint, conj};
 use super::{arange_start_with, complex, linalg_solve, linalg_svd, stack_with, where_self};
-use crate::matrices::{check_float, check_square, check_supported, exchanged};
+use crate::matrices::{by_columns, check_float, check_square, check_supported, exchanged};
 use crate::modes::is_grad_enabled;
 use crate::op::{Grads, OpDef};
 use crate::{DType, Result, Tensor, op_list};
@@ -29,7 +29,7 @@ mod _linalg_det {
         check_supported("lu_cpu", A)?;
         let (lu, pivots, _) = factor(&factored(A)?, true)?;
         let product = diagonal_of(&lu)?.prod_dim(-1)?;
-        Ok((exchange_sign(&pivots, A.dtype())?.mul(&product)?, lu, pivots))
+        Ok((exchange_sign(&pivots, A.dtype())?.mul(&product)?, by_columns(&lu)?, pivots))
     }
     fn grad(g: &Tensor, A: &Tensor, out0: &Tensor, out1: &Tensor, out2: &Tensor) -> Result<Grads> {
         if A.size(-1)? == 1 {
@@ -144,7 +144,7 @@ mod _linalg_slogdet {
         let (lu, pivots, _) = factor(&factored(A)?, true)?;
         let diagonal = diagonal_of(&lu)?;
         let sign = exchange_sign(&pivots, A.dtype())?.mul(&diagonal.sgn()?.prod_dim(-1)?)?;
-        Ok((sign, diagonal.abs()?.log()?.sum_dim(-1)?, lu, pivots))
+        Ok((sign, diagonal.abs()?.log()?.sum_dim(-1)?, by_columns(&lu)?, pivots))
     }
     fn grad(
         g0: Option<&Tensor>,

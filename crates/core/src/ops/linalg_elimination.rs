@@ -22,7 +22,7 @@ pub(crate) static OPS: &[&OpDef] = op_list![
     lu_solve,
 ];
 
-/// Factors `P L U`: `L` and `U` in one matrix, the row exchanges (from 1), and where the first zero pivot is (from 1; 0 if
+/// Factors `P L U`: `L` and `U` in one matrix, by rows ([`by_columns`] for results), the row exchanges (from 1), and where the first zero pivot is (from 1; 0 if
 /// there is none).
 pub(crate) fn factor(a: &Tensor, pivot: bool) -> Result<(Tensor, Tensor, Tensor)> {
     let stack = Stack::of(a);
@@ -34,7 +34,7 @@ pub(crate) fn factor(a: &Tensor, pivot: bool) -> Result<(Tensor, Tensor, Tensor)
         // SAFETY: all are locked, row-major and of these sizes.
         unsafe { batch.lu(o[0].ptr, o[1].ptr, o[2].ptr, pivot) }
     });
-    Ok((by_columns(&lu)?, pivots, info))
+    Ok((lu, pivots, info))
 }
 
 /// The LU factorisation in compact form, with a code for each matrix instead of an error.
@@ -52,11 +52,11 @@ mod linalg_lu_factor_ex {
             );
         }
         check_supported("lu_cpu", A)?;
-        let result = factor(A, pivot)?;
+        let (lu, pivots, info) = factor(A, pivot)?;
         if check_errors {
-            check_info("torch.linalg.lu_factor_ex", &result.2, Failure::Lu)?;
+            check_info("torch.linalg.lu_factor_ex", &info, Failure::Lu)?;
         }
-        Ok(result)
+        Ok((by_columns(&lu)?, pivots, info))
     }
     fn grad_A(g: &Tensor, pivot: bool, out0: &Tensor, out1: &Tensor) -> Result<Tensor> {
         let (p, l, u) = lu_unpack::call(out0, out1, true, pivot)?;

@@ -57,7 +57,7 @@ mod _linalg_solve_ex {
         if check_errors {
             check_info("torch.linalg.solve_ex", &info, Failure::Solve)?;
         }
-        Ok((if vector { x.squeeze_dim(-1)? } else { x }, lu, pivots, info))
+        Ok((if vector { x.squeeze_dim(-1)? } else { x }, by_columns(&lu)?, pivots, info))
     }
     fn grad(
         g: &Tensor,

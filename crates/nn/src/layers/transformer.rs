@@ -18,6 +18,13 @@ options! {
     }
 }
 
+/// That many copies of a layer, with parameters of their own.
+fn copies<M: Module + Clone>(layer: &M, number: i64) -> Result<Vec<M>> {
+    let mut layers = room(number)?;
+    (0..number).try_for_each(|_| layer.deep_copy().map(|copy| layers.push(copy)))?;
+    Ok(layers)
+}
+
 /// Encoder layers on top of each other, as `torch.nn.TransformerEncoder`.
 #[derive(Clone, Debug, Module)]
 pub struct TransformerEncoder {
@@ -46,8 +53,7 @@ impl TransformerEncoder {
         options: impl FnOnce(StackOptions) -> StackOptions,
     ) -> Result<Self> {
         let norm = options(StackOptions::default()).norm;
-        let mut layers = room(num_layers)?;
-        (0..num_layers).try_for_each(|_| layer.deep_copy().map(|copy| layers.push(copy)))?;
+        let layers = copies(layer, num_layers)?;
         Ok(TransformerEncoder { layers, norm })
     }
 
@@ -93,8 +99,7 @@ impl TransformerDecoder {
         options: impl FnOnce(StackOptions) -> StackOptions,
     ) -> Result<Self> {
         let norm = options(StackOptions::default()).norm;
-        let mut layers = room(num_layers)?;
-        (0..num_layers).try_for_each(|_| layer.deep_copy().map(|copy| layers.push(copy)))?;
+        let layers = copies(layer, num_layers)?;
         Ok(TransformerDecoder { layers, norm })
     }
 
