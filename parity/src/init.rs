@@ -1,8 +1,9 @@
 //! Replays `init.safetensors`: initialisation functions under a seed.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use cresset_core::{Device, Result as Computed, Tensor};
+use cresset_core::{Device, Error, Result as Computed, Tensor};
 use cresset_nn::init::{self, Fan, Nonlinearity};
 use serde::Deserialize;
 
@@ -56,22 +57,19 @@ impl Case {
         }
     }
 
-    fn fan(&self) -> Fan {
-        if matches!(self.kwargs.get("mode"), Some(V::Str(s)) if s == "fan_out") { Fan::Out } else { Fan::In }
+    /// A word that the library reads, or what is taken without it.
+    fn word<T: FromStr<Err = Error>>(&self, name: &str, default: T) -> Computed<T> {
+        match self.kwargs.get(name) {
+            Some(V::Str(word)) => word.parse(),
+            _ => Ok(default),
+        }
     }
 
-    fn nonlinearity(&self) -> Nonlinearity {
-        match self.kwargs.get("nonlinearity") {
-            Some(V::Str(s)) => match s.as_str() {
-                "relu" => Nonlinearity::Relu,
-                "tanh" => Nonlinearity::Tanh,
-                "sigmoid" => Nonlinearity::Sigmoid,
-                "selu" => Nonlinearity::Selu,
-                "linear" => Nonlinearity::Linear,
-                _ => Nonlinearity::LeakyRelu,
-            },
-            _ => Nonlinearity::LeakyRelu,
-        }
+    fn kaiming(&self) -> Computed<impl FnOnce(init::KaimingOptions) -> init::KaimingOptions> {
+        let (mode, nonlinearity) =
+            (self.word("mode", Fan::In)?, self.word("nonlinearity", Nonlinearity::LeakyRelu)?);
+        let a = self.number("a", 0.0);
+        Ok(move |o: init::KaimingOptions| o.a(a).mode(mode).nonlinearity(nonlinearity))
     }
 }
 
@@ -91,20 +89,22 @@ fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
 fn call(case: &Case, t: &Tensor) -> Option<Computed<Tensor>> {
     let n = |name, default| case.number(name, default);
     Some(match case.function.as_str() {
-        "uniform_" => init::uniform_(t, n("a", 0.0), n("b", 1.0)),
-        "normal_" => init::normal_(t, n("mean", 0.0), n("std", 1.0)),
-        "trunc_normal_" => init::trunc_normal_(t, n("mean", 0.0), n("std", 1.0), n("a", -2.0), n("b", 2.0)),
+        "uniform_" => init::uniform_with_(t, |o| o.a(n("a", 0.0)).b(n("b", 1.0))),
+        "normal_" => init::normal_with_(t, |o| o.mean(n("mean", 0.0)).std(n("std", 1.0))),
+        "trunc_normal_" => init::trunc_normal_with_(t, |o| {
+            o.mean(n("mean", 0.0)).std(n("std", 1.0)).a(n("a", -2.0)).b(n("b", 2.0))
+        }),
         "constant_" => init::constant_(t, n("val", 0.0)),
         "ones_" => init::ones_(t),
         "zeros_" => init::zeros_(t),
         "eye_" => init::eye_(t),
-        "dirac_" => init::dirac_(t, n("groups", 1.0) as usize),
-        "xavier_uniform_" => init::xavier_uniform_(t, n("gain", 1.0)),
-        "xavier_normal_" => init::xavier_normal_(t, n("gain", 1.0)),
-        "kaiming_uniform_" => init::kaiming_uniform_(t, n("a", 0.0), case.fan(), case.nonlinearity()),
-        "kaiming_normal_" => init::kaiming_normal_(t, n("a", 0.0), case.fan(), case.nonlinearity()),
-        "orthogonal_" => init::orthogonal_(t, n("gain", 1.0)),
-        "sparse_" => init::sparse_(t, n("sparsity", 0.0), n("std", 0.01)),
+        "dirac_" => init::dirac_with_(t, |o| o.groups(n("groups", 1.0) as i64)),
+        "xavier_uniform_" => init::xavier_uniform_with_(t, |o| o.gain(n("gain", 1.0))),
+        "xavier_normal_" => init::xavier_normal_with_(t, |o| o.gain(n("gain", 1.0))),
+        "kaiming_uniform_" => case.kaiming().and_then(|set| init::kaiming_uniform_with_(t, set)),
+        "kaiming_normal_" => case.kaiming().and_then(|set| init::kaiming_normal_with_(t, set)),
+        "orthogonal_" => init::orthogonal_with_(t, |o| o.gain(n("gain", 1.0))),
+        "sparse_" => init::sparse_with_(t, n("sparsity", 0.0), |o| o.std(n("std", 0.01))),
         _ => return None,
     })
 }

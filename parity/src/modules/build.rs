@@ -120,7 +120,7 @@ layers! {
     "Softshrink" ("lambd") |a| nn::Softshrink::with(|o| o.lambd(a.number("lambd", 0.5)));
     "Hardtanh" ("min_val", "max_val", "inplace") |a| nn::Hardtanh::with(|o| {
         o.min_val(a.number("min_val", -1.0)).max_val(a.number("max_val", 1.0)).inplace(a.flag("inplace", false))
-    });
+    })?;
     "Threshold" ("threshold", "value", "inplace") |a| nn::Threshold::with(a.number("threshold", 0.0), a.number("value", 0.0), |o| o.inplace(a.flag("inplace", false)));
     "GLU" ("dim") |a| nn::GLU::with(|o| o.dim(a.int("dim", -1)));
     "GELU" ("approximate") |a| nn::GELU::with(|o| o.approximate(a.word("approximate", "none")));
@@ -146,21 +146,21 @@ layers! {
     "LazyInstanceNorm1d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm1d::with(|o| instance_norm_options(&a, true, o))?;
     "LPPool1d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool1d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
-    });
+    })?;
     "LazyConv2d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<2>(&a)?;
     "LazyConvTranspose2d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<2>(&a)?;
     "LazyBatchNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm2d::with(|o| batch_norm_options(&a, o))?;
     "LazyInstanceNorm2d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm2d::with(|o| instance_norm_options(&a, true, o))?;
     "LPPool2d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool2d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
-    });
+    })?;
     "LazyConv3d" ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode") |a| lazy_conv::<3>(&a)?;
     "LazyConvTranspose3d" ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation") |a| lazy_transposed::<3>(&a)?;
     "LazyBatchNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyBatchNorm3d::with(|o| batch_norm_options(&a, o))?;
     "LazyInstanceNorm3d" ("eps", "momentum", "affine", "track_running_stats", "bias") |a| nn::LazyInstanceNorm3d::with(|o| instance_norm_options(&a, true, o))?;
     "LPPool3d" ("norm_type", "kernel_size", "stride", "ceil_mode") |a| nn::LPPool3d::with(a.number("norm_type", 2.0), a.ints("kernel_size", 0), |o| {
         o.stride(a.opt_ints("stride").as_deref()).ceil_mode(a.flag("ceil_mode", false))
-    });
+    })?;
     "Fold" ("output_size", "kernel_size", "dilation", "padding", "stride") |a| nn::Fold::with(a.ints("output_size", 0), a.ints("kernel_size", 0), |o| blocks(&a, o));
     "Unfold" ("kernel_size", "dilation", "padding", "stride") |a| nn::Unfold::with(a.ints("kernel_size", 0), |o| blocks(&a, o));
     "PixelShuffle" ("upscale_factor") |a| nn::PixelShuffle::new(a.int("upscale_factor", 1));

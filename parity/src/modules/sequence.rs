@@ -364,7 +364,7 @@ fn loss(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
             let loss = nn::MultiMarginLoss::with(|o| {
                 let o = o.p(a.number("p", 1.0)).margin(a.number("margin", 1.0));
                 o.weight(weight).reduction(a.reduction())
-            });
+            })?;
             multiple(loss, |m, x| one(m.forward(&x[0], &x[1])))
         }
         _ => return distance(d, pack),
@@ -379,7 +379,7 @@ fn distance(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
             let loss = nn::TripletMarginLoss::with(|o| {
                 let o = o.margin(a.float("margin", 1.0)).p(a.float("p", 2.0)).eps(a.float("eps", 1e-6));
                 o.swap(a.flag("swap", false)).reduction(a.reduction())
-            });
+            })?;
             multiple(loss, |m, x| one(m.forward(&x[0], &x[1], &x[2])))
         }
         "TripletMarginWithDistanceLoss" => {
@@ -387,7 +387,7 @@ fn distance(d: &Description, pack: &Pack) -> Result<Option<Subject>, Failure> {
             let loss = nn::TripletMarginWithDistanceLoss::with(nn::PairwiseDistance::new(), |o| {
                 let o = o.margin(a.float("margin", 1.0)).swap(a.flag("swap", false));
                 o.reduction(a.reduction())
-            });
+            })?;
             multiple(loss, |m, x| one(m.forward(&x[0], &x[1], &x[2])))
         }
         "CosineEmbeddingLoss" => {

@@ -44,7 +44,7 @@ pub use windows::{
     lp_pool1d, lp_pool1d_with, lp_pool2d, lp_pool2d_with, lp_pool3d, lp_pool3d_with, max_unpool1d,
     max_unpool1d_with, max_unpool2d, max_unpool2d_with, max_unpool3d, max_unpool3d_with, unfold, unfold_with,
 };
-pub(crate) use windows::{fractional_max_pool, lp_pool, max_unpool};
+pub(crate) use windows::{check_norm_type, fractional_max_pool, lp_pool, max_unpool};
 
 pub use crate::layers::{FractionalMaxPoolOptions, LPPoolOptions, LocalResponseNormOptions};
 pub use crate::loss::functional::*;

@@ -5,6 +5,7 @@ use cresset_core::value::OptIntList;
 use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure, ops};
 
 use crate::layers::{FractionalMaxPoolOptions, LPPoolOptions, LocalResponseNormOptions};
+use crate::module::number;
 use crate::options::options;
 
 options! {
@@ -74,6 +75,17 @@ pub fn unfold_with(
     ops::im2col(input, pair(&kernel), pair(&o.dilation), pair(&o.padding), pair(&o.stride))
 }
 
+/// That a `norm_type`-norm of windows exists.
+pub(crate) fn check_norm_type(norm_type: Scalar) -> Result<()> {
+    ensure!(
+        norm_type.to_f64() != 0.0,
+        Value,
+        "norm_type must be a non-zero value, but got {}",
+        number(norm_type)
+    );
+    Ok(())
+}
+
 /// The `p`-norm of windows over the last `dims` dimensions.
 pub(crate) fn lp_pool(
     input: &Tensor,
@@ -84,7 +96,7 @@ pub(crate) fn lp_pool(
     ceil_mode: bool,
 ) -> Result<Tensor> {
     let p = norm_type.to_f64();
-    ensure!(p != 0.0, Value, "norm_type must be a non-zero value, but got {norm_type}");
+    check_norm_type(norm_type)?;
     let stride = stride.unwrap_or(kernel);
     macro_rules! pool {
         ($one:ident, $two:ident, $three:ident, $x:expr) => {

@@ -1,115 +1,151 @@
 //! Initialisations with structure: identities, orthogonal and sparse matrices.
 
-use cresset_core::{DType, Result, Scalar, Tensor, bail, ensure, no_grad, ops};
+use cresset_core::random::Generator;
+use cresset_core::{Device, Result, Tensor, ensure, no_grad, ops};
 
-use super::normal_;
+use super::around;
+use crate::options::options;
 
 /// The identity matrix, cut or padded with zeros.
 ///
 /// # Errors
 /// `Value` unless it has two dimensions.
 pub fn eye_(tensor: &Tensor) -> Result<Tensor> {
-    let (rows, columns) = two_dimensions(tensor)?;
-    fill(tensor, (0..rows * columns).map(|i| f64::from(i / columns == i % columns)).collect())
+    check_matrix(tensor)?;
+    let _guard = no_grad();
+    tensor.zero_()?.diagonal()?.fill_(1)?;
+    Ok(tensor.clone())
 }
 
-fn two_dimensions(tensor: &Tensor) -> Result<(usize, usize)> {
-    match tensor.sizes()[..] {
-        [rows, columns] => Ok((rows as usize, columns as usize)),
-        _ => bail!(Value, "Only tensors with 2 dimensions are supported"),
+fn check_matrix(tensor: &Tensor) -> Result<()> {
+    ensure!(tensor.dim() == 2, Value, "Only tensors with 2 dimensions are supported");
+    Ok(())
+}
+
+options! {
+    /// Optional settings of [`dirac_with_`].
+    DiracOptions {
+        /// Groups of the convolution (default: 1).
+        groups: i64 = 1,
     }
 }
 
-/// Overwrites the tensor with values in row-major order.
-fn fill(tensor: &Tensor, values: Vec<f64>) -> Result<Tensor> {
-    let _guard = no_grad();
-    tensor.copy_(&Tensor::from_vec(values, &tensor.sizes()[..])?)
+/// The identity of a convolution: as many input channels as possible pass through unchanged.
+///
+/// # Shapes
+/// `[C_out, C_in, kernel…]` with one to three dimensions of the kernel.
+/// # Errors
+/// `Value` with fewer or more dimensions.
+pub fn dirac_(tensor: &Tensor) -> Result<Tensor> {
+    dirac_with_(tensor, |o| o)
 }
 
-/// The identity of a convolution: as many input channels as possible pass through unchanged, in each group.
+/// The identity of a convolution in each of its groups.
 ///
 /// # Errors
 /// `Value` unless it has three to five dimensions and `groups` divides the first.
-pub fn dirac_(tensor: &Tensor, groups: usize) -> Result<Tensor> {
+pub fn dirac_with_(tensor: &Tensor, options: impl FnOnce(DiracOptions) -> DiracOptions) -> Result<Tensor> {
+    let groups = options(DiracOptions::default()).groups;
+    ensure!((3..=5).contains(&tensor.dim()), Value, "Only tensors with 3, 4, or 5 dimensions are supported");
     let sizes = tensor.sizes();
-    ensure!((3..=5).contains(&sizes.len()), Value, "Only tensors with 3, 4, or 5 dimensions are supported");
-    ensure!(
-        groups > 0 && (sizes[0] as usize).is_multiple_of(groups),
-        Value,
-        "dim 0 must be divisible by groups"
-    );
-    let per_group = sizes[0] as usize / groups;
-    let kernel: usize = sizes[2..].iter().product::<i64>() as usize;
-    let centre = sizes[2..].iter().fold(0, |at, n| at * n + n / 2) as usize;
-    let mut values = vec![0.0; tensor.numel()];
-    for group in 0..groups {
-        for d in 0..per_group.min(sizes[1] as usize) {
-            let row = (group * per_group + d) * sizes[1] as usize + d;
-            values[row * kernel + centre] = 1.0;
-        }
+    ensure!(groups > 0 && sizes[0] % groups == 0, Value, "dim 0 must be divisible by groups");
+    let _guard = no_grad();
+    tensor.zero_()?;
+    if tensor.numel() == 0 {
+        return Ok(tensor.clone());
     }
-    fill(tensor, values)
+    let centre = sizes[2..].iter().try_fold(tensor.clone(), |t, n| t.select(2, n / 2))?;
+    for rows in centre.tensor_split(groups)? {
+        rows.diagonal()?.fill_(1)?;
+    }
+    Ok(tensor.clone())
 }
 
-/// Normal values of which a fraction per column is set to zero.
+options! {
+    /// Optional settings of [`sparse_with_`].
+    SparseOptions {
+        /// The standard deviation of what is not zero (default: 0.01).
+        std: f64 = 0.01,
+        /// What to draw the values from; places come from the one of all (default: the one of all).
+        generator: Option<Generator> = None,
+    }
+}
+
+/// Normal values of which a fraction per column is set to zero (Martens 2010).
 ///
 /// # Errors
 /// `Value` unless it has two dimensions.
-pub fn sparse_(tensor: &Tensor, sparsity: f64, std: f64) -> Result<Tensor> {
-    let (rows, columns) = two_dimensions(tensor)?;
-    let zeros = ((sparsity * rows as f64).ceil() as usize).min(rows);
-    normal_(tensor, 0.0, std)?;
-    let mut drop = vec![false; rows * columns];
-    for column in 0..columns {
-        for row in &ops::randperm(rows as i64)?.to_vec::<i64>()?[..zeros] {
-            drop[*row as usize * columns + column] = true;
-        }
-    }
-    let _guard = no_grad();
-    tensor.masked_fill_(&Tensor::from_vec(drop, [rows as i64, columns as i64])?, Scalar::Int(0))
+pub fn sparse_(tensor: &Tensor, sparsity: f64) -> Result<Tensor> {
+    sparse_with_(tensor, sparsity, |o| o)
 }
 
-/// A matrix with orthonormal rows or columns, times `gain`; further dimensions count as columns.
+/// [`sparse_`] with optional settings.
+///
+/// # Errors
+/// As there.
+pub fn sparse_with_(
+    tensor: &Tensor,
+    sparsity: f64,
+    options: impl FnOnce(SparseOptions) -> SparseOptions,
+) -> Result<Tensor> {
+    let o = options(SparseOptions::default());
+    check_matrix(tensor)?;
+    if tensor.device() == Device::Meta {
+        return Ok(tensor.clone());
+    }
+    let (rows, columns) = (tensor.size(0)?, tensor.size(1)?);
+    let zeros = (sparsity * rows as f64).ceil() as i64;
+    around(tensor, 0.0, o.std, o.generator.as_ref())?;
+    let _guard = no_grad();
+    for column in 0..columns {
+        // As a slice of Python: a negative number counts from the end.
+        let places = ops::randperm(rows)?.slice_with(|s| s.end(zeros))?;
+        tensor.select(1, column)?.index_fill_(0, &places, 0)?;
+    }
+    Ok(tensor.clone())
+}
+
+options! {
+    /// Optional settings of [`orthogonal_with_`].
+    OrthogonalOptions {
+        /// A factor (default: 1).
+        gain: f64 = 1.0,
+        /// What to draw from (default: the one of all).
+        generator: Option<Generator> = None,
+    }
+}
+
+/// A matrix with orthonormal rows or columns; further dimensions count as columns.
 ///
 /// Saxe et al. (2013); drawn uniformly as Mezzadri (2006) describes.
 ///
 /// # Errors
 /// `Value` with fewer than two dimensions.
-pub fn orthogonal_(tensor: &Tensor, gain: f64) -> Result<Tensor> {
-    let sizes = tensor.sizes();
-    ensure!(sizes.len() >= 2, Value, "Only tensors with 2 or more dimensions are supported");
-    if tensor.numel() == 0 {
+pub fn orthogonal_(tensor: &Tensor) -> Result<Tensor> {
+    orthogonal_with_(tensor, |o| o)
+}
+
+/// [`orthogonal_`] with optional settings.
+///
+/// # Errors
+/// As there.
+pub fn orthogonal_with_(
+    tensor: &Tensor,
+    options: impl FnOnce(OrthogonalOptions) -> OrthogonalOptions,
+) -> Result<Tensor> {
+    let o = options(OrthogonalOptions::default());
+    ensure!(tensor.dim() >= 2, Value, "Only tensors with 2 or more dimensions are supported");
+    if tensor.numel() == 0 || tensor.device() == Device::Meta {
         return Ok(tensor.clone());
     }
-    let (rows, columns) = (sizes[0] as usize, tensor.numel() / sizes[0] as usize);
-    let normal = Tensor::empty_of(&[rows as i64, columns as i64], tensor.dtype(), tensor.device())?;
-    let values = normal_(&normal, 0.0, 1.0)?.to_dtype(DType::F64)?.to_vec::<f64>()?;
-    let q = if rows < columns {
-        let tall = transposed(&values, rows, columns);
-        transposed(&orthonormal_columns(&tall, columns, rows), columns, rows)
-    } else {
-        orthonormal_columns(&values, rows, columns)
-    };
-    fill(tensor, q.into_iter().map(|x| x * gain).collect())
-}
-
-fn transposed(a: &[f64], rows: usize, columns: usize) -> Vec<f64> {
-    (0..rows * columns).map(|i| a[i % rows * columns + i / rows]).collect()
-}
-
-/// The factor `Q` of the one decomposition `A = QR` whose `R` has a positive diagonal: Gram and Schmidt's process,
-/// each column orthogonalised twice, which is as exact as Householder's (Giraud et al. 2005).
-fn orthonormal_columns(a: &[f64], rows: usize, columns: usize) -> Vec<f64> {
-    let mut q = a.to_vec();
-    for column in 0..columns {
-        for _ in 0..2 {
-            for other in 0..column {
-                let dot: f64 = (0..rows).map(|r| q[r * columns + other] * q[r * columns + column]).sum();
-                (0..rows).for_each(|r| q[r * columns + column] -= dot * q[r * columns + other]);
-            }
-        }
-        let norm = (0..rows).map(|r| q[r * columns + column].powi(2)).sum::<f64>().sqrt();
-        (0..rows).for_each(|r| q[r * columns + column] /= norm);
-    }
-    q
+    let _guard = no_grad();
+    let rows = tensor.size(0)?;
+    let columns = tensor.numel() as i64 / rows;
+    let normal = around(&tensor.new_empty([rows, columns])?, 0.0, 1.0, o.generator.as_ref())?;
+    let wide = rows < columns;
+    let (q, r) = ops::linalg_qr(&if wide { normal.t()? } else { normal })?;
+    // The one factor whose triangle has a positive diagonal is uniform.
+    let q = q.mul(&r.diagonal()?.sign()?)?;
+    let q = if wide { q.t()? } else { q };
+    tensor.copy_(&q.reshape(&tensor.sizes()[..])?)?.mul_scalar_(o.gain)
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::upper_case_acronyms)] // PyTorch's names.
 
-use cresset_core::{DType, Result, Scalar, Tensor};
+use cresset_core::{DType, Result, Scalar, Tensor, ensure};
 
 use super::parameter;
 use crate::functional::{softsign, tanhshrink};
@@ -205,9 +205,6 @@ with_options! {
     /// `x` above 0, `negative_slope x` below, as `torch.nn.LeakyReLU`.
     LeakyReLU(LeakyReLUOptions): |o| format!("negative_slope={}{}", number(o.negative_slope), behind(o.inplace)),
         |x| choose!(o, x, leaky_relu_with, leaky_relu_with_, |f| f.negative_slope(o.negative_slope));
-    /// `x` cut to `[min_val, max_val]`, as `torch.nn.Hardtanh`.
-    Hardtanh(HardtanhOptions): |o| format!("min_val={}, max_val={}{}", number(o.min_val), number(o.max_val), behind(o.inplace)),
-        |x| choose!(o, x, hardtanh_with, hardtanh_with_, |f| f.min_val(o.min_val).max_val(o.max_val));
     /// `log(1 + exp(beta x)) / beta`, as `torch.nn.Softplus`.
     Softplus(SoftplusOptions): |o| format!("beta={}, threshold={}", number(o.beta), number(o.threshold)),
         |x| x.softplus_with(|f| f.beta(o.beta).threshold(o.threshold));
@@ -219,6 +216,50 @@ with_options! {
     GLU(GLUOptions): |o| format!("dim={}", o.dim), |x| x.glu_with(|f| f.dim(o.dim));
     /// `x Phi(x)` with the normal distribution `Phi`, as `torch.nn.GELU`.
     GELU(GELUOptions): |o| format!("approximate='{}'", o.approximate), |x| x.gelu_with(|f| f.approximate(&o.approximate));
+}
+
+/// `x` cut to `[min_val, max_val]`, as `torch.nn.Hardtanh`.
+#[derive(Clone, Debug, Default, Module)]
+#[module(repr = self.text())]
+pub struct Hardtanh {
+    #[module(skip)]
+    options: HardtanhOptions,
+}
+
+impl Hardtanh {
+    /// From -1 to 1.
+    pub fn new() -> Hardtanh {
+        Hardtanh::default()
+    }
+
+    /// With optional settings.
+    ///
+    /// # Errors
+    /// `Assertion` unless `max_val` is greater than `min_val`.
+    pub fn with(options: impl FnOnce(HardtanhOptions) -> HardtanhOptions) -> Result<Hardtanh> {
+        let options = options(HardtanhOptions::default());
+        let HardtanhOptions { min_val, max_val, .. } = options;
+        ensure!(
+            max_val.to_f64() > min_val.to_f64(),
+            Assertion,
+            "max_val ({}) must be greater than min_val ({})",
+            number(max_val),
+            number(min_val)
+        );
+        Ok(Hardtanh { options })
+    }
+
+    fn text(&self) -> String {
+        let o = &self.options;
+        format!("min_val={}, max_val={}{}", number(o.min_val), number(o.max_val), behind(o.inplace))
+    }
+}
+
+impl Forward for Hardtanh {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let o = &self.options;
+        choose!(o, input, hardtanh_with, hardtanh_with_, |f| f.min_val(o.min_val).max_val(o.max_val))
+    }
 }
 
 /// `x` above a threshold, a value below, as `torch.nn.Threshold`.

@@ -196,12 +196,12 @@ impl MultiheadAttention {
     /// None for tensors that can be written.
     pub fn reset_parameters(&self) -> Result<()> {
         let weights = [&self.in_proj_weight, &self.q_proj_weight, &self.k_proj_weight, &self.v_proj_weight];
-        weights.into_iter().flatten().try_for_each(|w| init::xavier_uniform_(w, 1.0).map(|_| ()))?;
+        weights.into_iter().flatten().try_for_each(|w| init::xavier_uniform_(w).map(|_| ()))?;
         for bias in [&self.in_proj_bias, &self.out_proj.bias].into_iter().flatten() {
             init::zeros_(bias)?;
         }
         for bias in [&self.bias_k, &self.bias_v].into_iter().flatten() {
-            init::xavier_normal_(bias, 1.0)?;
+            init::xavier_normal_(bias)?;
         }
         Ok(())
     }

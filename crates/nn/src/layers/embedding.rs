@@ -59,7 +59,7 @@ impl Embedding {
     ) -> Result<Embedding> {
         let o = options(EmbeddingOptions::default());
         let weight = parameter(&[num_embeddings, embedding_dim], o.dtype)?;
-        init::normal_(&weight, 0.0, 1.0)?;
+        init::normal_(&weight)?;
         Embedding::assemble(weight, o)
     }
 

@@ -63,7 +63,7 @@ impl EmbeddingBag {
     ) -> Result<EmbeddingBag> {
         let mut o = options(EmbeddingBagOptions::default());
         let weight = parameter(&[num_embeddings, embedding_dim], o.dtype)?;
-        init::normal_(&weight, 0.0, 1.0)?;
+        init::normal_(&weight)?;
         if let Some(index) = &mut o.padding_idx {
             *index = row(*index, num_embeddings, "padding_idx must be within num_embeddings")?;
             let _guard = no_grad();

@@ -115,8 +115,8 @@ impl Bilinear {
         let weight = parameter(&[out_features, in1_features, in2_features], o.dtype)?;
         let bias = if o.bias { Some(parameter(&[out_features], o.dtype)?) } else { None };
         let bound = 1.0 / (in1_features as f64).sqrt();
-        init::uniform_(&weight, -bound, bound)?;
-        bias.iter().try_for_each(|b| init::uniform_(b, -bound, bound).map(|_| ()))?;
+        init::uniform_within(&weight, bound)?;
+        bias.iter().try_for_each(|b| init::uniform_within(b, bound))?;
         Ok(Bilinear { weight, bias })
     }
 

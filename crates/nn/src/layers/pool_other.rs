@@ -5,7 +5,7 @@ use cresset_core::value::OptIntList;
 use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure};
 
 use super::expand;
-use crate::functional::{ScaleFactor, fractional_max_pool, lp_pool, max_unpool};
+use crate::functional::{ScaleFactor, check_norm_type, fractional_max_pool, lp_pool, max_unpool};
 use crate::module::{Buffer, Forward, Module, boolean, float, int_or_tuple, number, tuple};
 use crate::options::options;
 
@@ -43,18 +43,25 @@ pub type LPPool3d = LPPool<3>;
 
 impl<const D: usize> LPPool<D> {
     /// Windows side by side.
-    pub fn new(norm_type: impl Into<Scalar>, kernel_size: impl Into<IntList>) -> Self {
+    ///
+    /// # Errors
+    /// `Value` when `norm_type` is 0.
+    pub fn new(norm_type: impl Into<Scalar>, kernel_size: impl Into<IntList>) -> Result<Self> {
         Self::with(norm_type, kernel_size, |o| o)
     }
 
     /// With optional settings.
+    ///
+    /// # Errors
+    /// `Value` when `norm_type` is 0.
     pub fn with(
         norm_type: impl Into<Scalar>,
         kernel_size: impl Into<IntList>,
         options: impl FnOnce(LPPoolOptions) -> LPPoolOptions,
-    ) -> Self {
+    ) -> Result<Self> {
         let (norm_type, kernel_size) = (norm_type.into(), kernel_size.into());
-        LPPool { norm_type, kernel_size, options: options(LPPoolOptions::default()) }
+        check_norm_type(norm_type)?;
+        Ok(LPPool { norm_type, kernel_size, options: options(LPPoolOptions::default()) })
     }
 
     fn text(&self) -> String {

@@ -86,7 +86,7 @@ impl Recurrent {
     /// None for tensors that can be written.
     pub fn reset_parameters(&self) -> Result<()> {
         let bound = if self.hidden_size > 0 { 1.0 / (self.hidden_size as f64).sqrt() } else { 0.0 };
-        self.parameters.iter().try_for_each(|(_, p)| init::uniform_(p, -bound, bound).map(|_| ()))
+        self.parameters.iter().try_for_each(|(_, p)| init::uniform_within(p, bound))
     }
 
     /// A parameter by its name, such as `weight_hh_l0_reverse`.

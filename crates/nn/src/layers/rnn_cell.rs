@@ -105,7 +105,7 @@ fn parameters(
     let biases = [bias()?, bias()?];
     let bound = if hidden_size > 0 { 1.0 / (hidden_size as f64).sqrt() } else { 0.0 };
     for p in weights.iter().chain(biases.iter().flatten()) {
-        init::uniform_(p, -bound, bound)?;
+        init::uniform_within(p, bound)?;
     }
     Ok((weights, biases))
 }

@@ -225,7 +225,7 @@ impl Transformer {
         let decoder = TransformerDecoder::with(&layer, o.num_decoder_layers, |o| o.norm(norm))?;
         let model = Transformer { encoder, decoder, d_model: o.d_model, batch_first: o.batch_first };
         for p in model.parameters().iter().filter(|p| p.dim() > 1) {
-            init::xavier_uniform_(p, 1.0)?;
+            init::xavier_uniform_(p)?;
         }
         Ok(model)
     }

@@ -4,7 +4,7 @@ use cresset_core::{Result, Tensor, ensure, ops};
 
 use super::functional::Reduction;
 use super::modules::loss_module;
-use crate::module::Module;
+use crate::module::{Module, float};
 use crate::options::options;
 
 options! {
@@ -84,7 +84,7 @@ options! {
 }
 
 fn check_margin(margin: f64) -> Result<()> {
-    ensure!(margin > 0.0, Value, "margin must be greater than 0, got {}", crate::module::float(margin));
+    ensure!(margin > 0.0, Value, "margin must be greater than 0, got {}", float(margin));
     Ok(())
 }
 
@@ -107,7 +107,25 @@ pub fn triplet_margin_loss_with(
 
 loss_module! {
     /// Distances of triples, as `torch.nn.TripletMarginLoss`.
-    TripletMarginLoss(TripletMarginOptions) = triplet_margin_loss, triplet_margin_loss_with(anchor, positive, negative)
+    TripletMarginLoss(TripletMarginOptions) = triplet_margin_loss, triplet_margin_loss_with(anchor, positive, negative),
+    checked TripletMarginOptions::check
+}
+
+impl TripletMarginOptions {
+    fn check(&self, name: &str) -> Result<()> {
+        check_expected_margin(self.margin, name)
+    }
+}
+
+/// What the losses say of their margin when they are made; the functions have words of their own ([`check_margin`]).
+fn check_expected_margin(margin: f64, name: &str) -> Result<()> {
+    ensure!(
+        margin > 0.0,
+        Value,
+        "{name}: expected margin to be greater than 0, got {} instead",
+        float(margin)
+    );
+    Ok(())
 }
 
 /// A measure of distance that a [`TripletMarginWithDistanceLoss`] can hold.
@@ -227,18 +245,20 @@ pub struct TripletMarginWithDistanceLoss<D: Module + Distance = PairwiseDistance
 impl<D: Module + Distance> TripletMarginWithDistanceLoss<D> {
     /// With that measure.
     pub fn new(distance_function: D) -> Self {
-        Self::with(distance_function, |o| o)
+        TripletMarginWithDistanceLoss { distance_function, options: TripletDistanceOptions::default() }
     }
 
     /// With optional settings.
+    ///
+    /// # Errors
+    /// `Value` unless the margin is positive.
     pub fn with(
         distance_function: D,
         options: impl FnOnce(TripletDistanceOptions) -> TripletDistanceOptions,
-    ) -> Self {
-        TripletMarginWithDistanceLoss {
-            distance_function,
-            options: options(TripletDistanceOptions::default()),
-        }
+    ) -> Result<Self> {
+        let options = options(TripletDistanceOptions::default());
+        check_expected_margin(options.margin, "TripletMarginWithDistanceLoss")?;
+        Ok(TripletMarginWithDistanceLoss { distance_function, options })
     }
 
     /// The loss.

@@ -130,6 +130,20 @@ options! {
     }
 }
 
+impl MultiMarginOptions {
+    fn check(&self, name: &str) -> Result<()> {
+        self.check_order()?;
+        let dims = self.weight.as_ref().map_or(1, Tensor::dim);
+        ensure!(dims == 1, Value, "{name}: expected weight to be None or 1D tensor, got {dims}D instead");
+        Ok(())
+    }
+
+    fn check_order(&self) -> Result<()> {
+        ensure!(matches!(self.p.to_f64(), 1.0 | 2.0), Value, "only p == 1 and p == 2 supported");
+        Ok(())
+    }
+}
+
 /// How far the scores of other classes come within the margin of the target's.
 ///
 /// # Shapes
@@ -142,7 +156,7 @@ pub fn multi_margin_loss_with(
     options: impl FnOnce(MultiMarginOptions) -> MultiMarginOptions,
 ) -> Result<Tensor> {
     let o = options(MultiMarginOptions::default());
-    ensure!(matches!(o.p.to_f64(), 1.0 | 2.0), Value, "only p == 1 and p == 2 supported");
+    o.check_order()?;
     ensure!(o.weight.as_ref().is_none_or(|w| w.dim() == 1), Value, "weight must be one-dimensional");
     ops::multi_margin_loss_with(input, target, |f| {
         f.p(o.p).margin(o.margin).weight(o.weight.as_ref()).reduction(o.reduction.code())
@@ -182,9 +196,31 @@ pub fn multilabel_soft_margin_loss_with(
     o.reduction.apply(&loss)
 }
 
-/// A loss whose factor per class is part of its state.
+/// A loss whose factor per class is part of its state; `checked` as in `loss_module!`.
 macro_rules! weighted {
-    ($($(#[$doc:meta])* $name:ident($options:ident) = $plain:ident, $function:ident;)*) => { $(
+    (@with $name:ident($options:ident)) => {
+        impl $name {
+            /// With optional settings.
+            pub fn with(options: impl FnOnce($options) -> $options) -> Self {
+                let options = options($options::default());
+                $name { weight: options.weight.clone().map(Buffer::new), options }
+            }
+        }
+    };
+    (@with $name:ident($options:ident) $check:path) => {
+        impl $name {
+            /// With optional settings.
+            ///
+            /// # Errors
+            /// `Value` for settings that the loss cannot have.
+            pub fn with(options: impl FnOnce($options) -> $options) -> Result<Self> {
+                let options = options($options::default());
+                $check(&options, stringify!($name))?;
+                Ok($name { weight: options.weight.clone().map(Buffer::new), options })
+            }
+        }
+    };
+    ($($(#[$doc:meta])* $name:ident($options:ident) = $plain:ident, $function:ident $(, checked $check:path)?;)*) => { $(
         $(#[$doc])*
         #[derive(Clone, Debug, Default, Module)]
         pub struct $name {
@@ -194,16 +230,12 @@ macro_rules! weighted {
             options: $options,
         }
 
+        weighted! { @with $name($options) $($check)? }
+
         impl $name {
             /// With PyTorch's defaults.
             pub fn new() -> Self {
                 Self::default()
-            }
-
-            /// With optional settings.
-            pub fn with(options: impl FnOnce($options) -> $options) -> Self {
-                let options = options($options::default());
-                $name { weight: options.weight.clone().map(Buffer::new), options }
             }
 
             /// The loss.
@@ -228,7 +260,7 @@ macro_rules! weighted {
 
 weighted! {
     /// Margins between the right class and the others, as `torch.nn.MultiMarginLoss`.
-    MultiMarginLoss(MultiMarginOptions) = multi_margin_loss, multi_margin_loss_with;
+    MultiMarginLoss(MultiMarginOptions) = multi_margin_loss, multi_margin_loss_with, checked MultiMarginOptions::check;
     /// Cross entropy of each class by itself, as `torch.nn.MultiLabelSoftMarginLoss`.
     MultiLabelSoftMarginLoss(MultiLabelSoftMarginOptions) = multilabel_soft_margin_loss, multilabel_soft_margin_loss_with;
 }

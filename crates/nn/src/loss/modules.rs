@@ -5,9 +5,34 @@ use cresset_core::{Result, Tensor};
 use super::functional as f;
 use crate::module::{Buffer, Module};
 
-/// A loss whose settings are the options of the function of the same name, and that function with the default ones.
+/// A loss whose settings are the options of the function of the same name, and that function with the default ones. Where
+/// settings can be wrong, what is `checked` of them comes behind.
 macro_rules! loss_module {
-    ($(#[$doc:meta])* $name:ident($options:ident) = $plain:ident, $function:ident($($input:ident),*)) => {
+    (@with $name:ident($options:ident)) => {
+        impl $name {
+            /// With optional settings.
+            pub fn with(options: impl FnOnce($options) -> $options) -> Self {
+                $name { options: options($options::default()) }
+            }
+        }
+    };
+    (@with $name:ident($options:ident) $check:path) => {
+        impl $name {
+            /// With optional settings.
+            ///
+            /// # Errors
+            /// `Value` for settings that the loss cannot have.
+            pub fn with(options: impl FnOnce($options) -> $options) -> Result<Self> {
+                let options = options($options::default());
+                $check(&options, stringify!($name))?;
+                Ok($name { options })
+            }
+        }
+    };
+    (
+        $(#[$doc:meta])* $name:ident($options:ident) = $plain:ident, $function:ident($($input:ident),*)
+        $(, checked $check:path)?
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, Module)]
         pub struct $name {
@@ -15,15 +40,12 @@ macro_rules! loss_module {
             options: $options,
         }
 
+        loss_module! { @with $name($options) $($check)? }
+
         impl $name {
             /// With PyTorch's defaults.
             pub fn new() -> Self {
                 Self::default()
-            }
-
-            /// With optional settings.
-            pub fn with(options: impl FnOnce($options) -> $options) -> Self {
-                $name { options: options($options::default()) }
             }
 
             /// The loss.

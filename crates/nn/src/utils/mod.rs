@@ -3,8 +3,8 @@
 
 mod clip;
 mod fusion;
-mod parametrizations;
-mod parametrize;
+pub mod parametrizations;
+pub mod parametrize;
 pub mod prune;
 pub mod rnn;
 mod stateless;
@@ -16,11 +16,6 @@ pub use clip::{
     get_total_norm,
 };
 pub use fusion::{fuse_conv_bn_eval, fuse_linear_bn_eval};
-pub use parametrizations::{
-    OrthogonalMap, OrthogonalOptions, SpectralNormOptions, WeightNormOptions, orthogonal, orthogonal_with,
-    spectral_norm, spectral_norm_with, weight_norm, weight_norm_with,
-};
-pub use parametrize::{Parametrization, Parametrized};
 pub use stateless::functional_call;
 pub use swa::{Average, AverageFn, AveragedModel, update_bn};
 pub use vector::{parameters_to_vector, vector_to_parameters};

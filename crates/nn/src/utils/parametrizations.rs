@@ -105,7 +105,7 @@ impl SpectralNorm {
         if n > 1 {
             let matrix = norm.matrix(weight)?;
             let drawn = |n: i64| -> Result<Buffer> {
-                let x = init::normal_(&ops::new_empty(weight, [n])?, 0.0, 1.0)?;
+                let x = init::normal_(&ops::new_empty(weight, [n])?)?;
                 normalized(&x, eps).map(Buffer::new)
             };
             norm._u = Some(drawn(matrix.size(0)?)?);
@@ -232,7 +232,7 @@ impl Orthogonal {
             let mut sizes = q.sizes();
             let last = sizes.len() - 1;
             sizes[last] = n - k;
-            let more = init::normal_(&ops::new_empty(&q, sizes)?, 0.0, 1.0)?;
+            let more = init::normal_(&ops::new_empty(&q, sizes)?)?;
             make_orthogonal(&ops::cat_with(&[q, more], |o| o.dim(-1))?)?
         };
         Ok(Orthogonal { base: Some(Buffer::new(base)), map })

@@ -1,7 +1,9 @@
 //! Parameters that are computed from others: [`Parametrized`] wraps a module whose parameters go through a
 //! [`Parametrization`], as `torch.nn.utils.parametrize`.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use cresset_core::{Result, Tensor, bail, ensure, no_grad};
@@ -33,6 +35,25 @@ struct ParametrizationList {
 }
 
 impl ParametrizationList {
+    /// The parameter, taken from the cache while there is one.
+    fn cached(&self) -> Result<Tensor> {
+        let found = CACHE.with_borrow(|cache| cache.find(self));
+        if let Some(weight) = found {
+            return Ok(weight);
+        }
+        let weight = self.weight()?;
+        CACHE.with_borrow_mut(|cache| cache.keep(self, &weight));
+        Ok(weight)
+    }
+
+    /// Whether both compute the same from the same tensors.
+    fn is(&self, other: &ParametrizationList) -> bool {
+        self.originals.len() == other.originals.len()
+            && self.rules.len() == other.rules.len()
+            && self.originals.iter().zip(&other.originals).all(|(a, b)| a.same(b))
+            && self.rules.iter().zip(&other.rules).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
     fn weight(&self) -> Result<Tensor> {
         let originals: Vec<&Tensor> = self.originals.iter().map(|p| &**p).collect();
         let (first, rest) = match self.rules.split_first() {
@@ -69,6 +90,64 @@ impl Module for ParametrizationList {
 
     fn is_list(&self) -> bool {
         true
+    }
+}
+
+/// Parameters that were computed while a [`Cached`] lives.
+struct Cache {
+    guards: usize,
+    weights: Vec<(ParametrizationList, Tensor)>,
+}
+
+impl Cache {
+    fn find(&self, list: &ParametrizationList) -> Option<Tensor> {
+        self.weights.iter().find(|(of, _)| of.is(list)).map(|(_, weight)| weight.clone())
+    }
+
+    fn keep(&mut self, list: &ParametrizationList, weight: &Tensor) {
+        if self.guards > 0 {
+            self.weights.push((list.clone(), weight.clone()));
+        }
+    }
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = const { RefCell::new(Cache { guards: 0, weights: Vec::new() }) };
+}
+
+/// Keeps computed parameters while it lives, see [`cached`].
+#[must_use = "parameters are kept while the guard lives"]
+pub struct Cached(PhantomData<*const ()>);
+
+/// Computes each parametrized parameter once, on this thread, until the guard is dropped, as
+/// `torch.nn.utils.parametrize.cached`: for modules that use a parameter several times, as recurrent ones do.
+///
+/// An original that changes meanwhile is not looked at again. Guards may be nested; the last one empties the cache.
+///
+/// ```
+/// # use cresset_nn::{Forward, Linear, utils::{parametrizations, parametrize}};
+/// # use cresset_core::{ops, Result};
+/// # fn main() -> Result<()> {
+/// let layer = parametrizations::orthogonal(Linear::new(4, 4)?)?;
+/// let x = ops::randn([2, 4])?;
+/// let _cached = parametrize::cached();
+/// let y = layer.forward(&layer.forward(&x)?)?; // one factorisation, not two
+/// # assert_eq!(&y.sizes()[..], [2, 4]);
+/// # Ok(())
+/// # }
+/// ```
+pub fn cached() -> Cached {
+    CACHE.with_borrow_mut(|cache| cache.guards += 1);
+    Cached(PhantomData)
+}
+
+impl Drop for Cached {
+    fn drop(&mut self) {
+        // Dropped after the borrow ends: what they hold may come back here.
+        let _weights = CACHE.with_borrow_mut(|cache| {
+            cache.guards -= 1;
+            if cache.guards == 0 { std::mem::take(&mut cache.weights) } else { Vec::new() }
+        });
     }
 }
 
@@ -169,7 +248,7 @@ impl<M: Module + Clone> Parametrized<M> {
         let mut module = self.module.clone();
         for (name, list) in &self.lists.0 {
             if let Some(p) = module.own_parameter(name) {
-                *p = Parameter::computed(list.weight()?);
+                *p = Parameter::computed(list.cached()?);
             }
         }
         Ok(module)

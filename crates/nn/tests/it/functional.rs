@@ -97,7 +97,7 @@ fn layers_overwrite_their_input_if_asked() -> Result<()> {
             "LeakyReLU(negative_slope=0.01, inplace=True)",
         ),
         (
-            Box::new(Hardtanh::with(|o| o.inplace(true))),
+            Box::new(Hardtanh::with(|o| o.inplace(true))?),
             [-1.0, 0.25, 1.0],
             [0.0, 1.0, 0.0],
             "Hardtanh(min_val=-1.0, max_val=1.0, inplace=True)",

@@ -1,11 +1,9 @@
 //! Computed and pruned parameters, fused layers and averages of weights. Expected values are PyTorch's.
 
 use cresset_core::{Result, Tensor, ops};
+use cresset_nn::utils::parametrizations::{OrthogonalMap, orthogonal_with, spectral_norm, weight_norm};
 use cresset_nn::utils::prune::{Method, Pruned, global_unstructured};
-use cresset_nn::utils::{
-    Average, AveragedModel, OrthogonalMap, fuse_conv_bn_eval, orthogonal_with, spectral_norm, update_bn,
-    weight_norm,
-};
+use cresset_nn::utils::{Average, AveragedModel, fuse_conv_bn_eval, parametrize, update_bn};
 use cresset_nn::{BatchNorm1d, BatchNorm2d, Conv2d, Forward, Linear, Module, Sequential};
 
 fn linear(weight: &[f32], out: i64) -> Result<Linear> {
@@ -68,6 +66,23 @@ fn spectral_norm_bounds_the_largest_singular_value() -> Result<()> {
     let (a, b) = (layer.forward(&x)?.sum()?, layer.forward(&x)?.sum()?);
     a.add(&b)?.backward()?;
     assert!(layer.parameters().iter().all(|p| p.grad().is_some()));
+    Ok(())
+}
+
+#[test]
+fn cached_computes_a_parameter_once() -> Result<()> {
+    let layer = spectral_norm(linear(&WEIGHT, 3)?)?;
+    let weight = || Ok::<_, cresset_core::Error>((*layer.computed()?.weight).clone());
+    assert!(!weight()?.same(&weight()?));
+    let first = {
+        let _outer = parametrize::cached();
+        let first = weight()?;
+        drop(parametrize::cached());
+        assert!(first.same(&weight()?));
+        assert!(!first.same(&layer.deep_copy()?.computed()?.weight));
+        first
+    };
+    assert!(!first.same(&weight()?));
     Ok(())
 }
 
