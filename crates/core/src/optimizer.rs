@@ -4,12 +4,15 @@
 //! single precision and rounded once, complex tensors come as views of their parts.
 
 pub use cresset_kernels::optimizer::{
-    Adadelta, Adagrad, Adam, Adamax, Asgd, Direction, Nadam, Radam, Rmsprop, Rprop, Rule, STATES, Sgd,
+    Adadelta, Adafactor, Adagrad, Adam, Adamax, Asgd, Direction, Muon, Nadam, Radam, Rmsprop, Rprop, Rule,
+    STATES, Sgd, SparseAdam,
 };
 
-use cresset_kernels::optimizer::{Item, step_f32, step_f64};
+use cresset_kernels::optimizer::{self as kernels, Floats, Item, Table, Variance, step_f32, step_f64};
 
-use crate::storage::{Raw, View, access_lists};
+use std::slice::from_ref;
+
+use crate::storage::{Raw, View, access, access_lists};
 use crate::{DType, Result, Tensor, bail, copy, ensure};
 
 /// Updates `params` with `grads` and their states, in place and outside of autograd. There is a rule for each parameter;
@@ -36,12 +39,9 @@ pub(crate) fn run(
     if grads.is_empty() {
         return Ok(());
     }
-    let dtype = if params[0].dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-    let dense = |t: &Tensor| {
-        if is_plain(t, dtype) { Ok(t.clone()) } else { copy::contiguous_copy(&t.to_dtype(dtype)?) }
-    };
+    let dtype = precision(&params[0]);
     let plain: Vec<bool> = (0..grads.len()).map(|i| alike(&lists, grads, i, dtype)).collect();
-    let place = |(i, t): (usize, &Tensor)| if plain[i] { Ok(t.clone()) } else { dense(t) };
+    let place = |(i, t): (usize, &Tensor)| if plain[i] { Ok(t.clone()) } else { dense(t, dtype) };
     let outs: Vec<Vec<Tensor>> =
         lists.iter().map(|l| l.iter().enumerate().map(place).collect()).collect::<Result<_>>()?;
     let mut ins: Vec<Tensor> = grads.iter().enumerate().map(place).collect::<Result<_>>()?;
@@ -60,12 +60,210 @@ pub(crate) fn run(
             _ => step_f32(items(rules, has, outs, ins)),
         }
     });
-    for (target, result) in lists.iter().copied().flatten().zip(outs.iter().flatten()) {
-        if !target.same(result) {
-            copy::copy_into(target, result)?;
+    put_back(lists.iter().copied().flatten(), outs.iter().flatten())
+}
+
+/// [`step`] on the rows of a table that have a gradient; the others are not read. Tables that are not contiguous or of half
+/// precision are converted as a whole.
+///
+/// # Errors
+/// `Runtime` unless all are floating-point tensors of the same size, apart in memory, and the gradient is sparse and coalesced.
+pub fn step_rows(rule: Rule, param: &Tensor, grad: &Tensor, states: [Option<&Tensor>; STATES]) -> Result<()> {
+    ensure!(param.is_floating_point(), "optimizer steps take floating-point tensors, got {}", param.dtype());
+    for t in states.iter().flatten().copied().chain([grad]) {
+        ensure!(
+            t.sizes() == param.sizes(),
+            "expected sizes {:?}, got {:?}",
+            &param.sizes()[..],
+            &t.sizes()[..]
+        );
+    }
+    let (rows, values) = (rows(grad)?, grad._values()?);
+    if values.numel() == 0 {
+        return Ok(());
+    }
+    let dtype = precision(param);
+    let targets: Vec<&Tensor> = [param].into_iter().chain(states.into_iter().flatten()).collect();
+    let outs: Vec<Tensor> = targets.iter().map(|t| dense(t, dtype)).collect::<Result<_>>()?;
+    let (values, width) = (dense(&values, dtype)?, values.numel() / rows.len());
+    let (out_views, value_view) = (outs.iter().map(Tensor::raw).collect::<Vec<View>>(), values.raw());
+    check_apart(&out_views, &[values.raw()])?;
+    let has = states.map(|s| s.is_some());
+    access_lists(&out_views.iter().collect::<Vec<_>>(), &[&value_view], |outs, ins| match dtype {
+        DType::F64 => kernels::step_rows_f64(table(rule, &rows, width, has, outs, &ins[0])),
+        _ => kernels::step_rows_f32(table(rule, &rows, width, has, outs, &ins[0])),
+    });
+    put_back(targets.iter().copied(), &outs)?;
+    targets.into_iter().for_each(Tensor::bump_version);
+    Ok(())
+}
+
+/// The numbers of the rows that a coalesced gradient has, as if its sparse dimensions were one.
+fn rows(grad: &Tensor) -> Result<Vec<usize>> {
+    ensure!(grad.is_coalesced()?, "expected a gradient that is coalesced");
+    let mut rows = vec![0; grad._nnz()? as usize];
+    let indices = grad._indices()?.to_vec::<i64>()?;
+    for (coordinates, size) in indices.chunks(rows.len().max(1)).zip(&grad.sizes()[..]) {
+        rows.iter_mut().zip(coordinates).for_each(|(row, i)| *row = *row * *size as usize + *i as usize);
+    }
+    Ok(rows)
+}
+
+fn table<'a, T>(
+    rule: Rule,
+    rows: &'a [usize],
+    width: usize,
+    has: [bool; STATES],
+    outs: &[Raw<'a>],
+    grad: &Raw<'a>,
+) -> Table<'a, T> {
+    let mut outs = outs.iter();
+    // SAFETY: `step_rows` gave dense operands of this type, locked, and `check_apart` found them apart.
+    let mut next = |has: bool| unsafe { if has { outs.next().map(|x| slice_mut::<T>(x)) } else { None } };
+    let param = next(true).unwrap_or_default();
+    let states = has.map(next);
+    // SAFETY: as above; nobody writes to the gradient.
+    Table { rule, rows, width, param, grad: unsafe { slice(grad) }, states }
+}
+
+/// One step of [`Adafactor`], in place and outside of autograd. The variance is one tensor of the parameter's size, or for
+/// matrices (of the last two dimensions) a row and a column.
+///
+/// # Errors
+/// `Runtime` unless all are floating-point tensors that fit, apart in memory.
+pub fn adafactor(rule: &Adafactor, param: &Tensor, grad: &Tensor, variance: &[&Tensor]) -> Result<()> {
+    ensure!(param.is_floating_point(), "optimizer steps take floating-point tensors, got {}", param.dtype());
+    let (n, sizes) = (param.numel(), param.sizes());
+    let [height, width] = match &sizes[..] {
+        [.., height, width] => [*height as usize, *width as usize],
+        _ => [1, n],
+    };
+    let fits = match variance {
+        [full] => full.numel() == n,
+        [row, column] => n == 0 || row.numel() == n / width && column.numel() == n / height,
+        _ => false,
+    };
+    ensure!(
+        fits && grad.sizes() == sizes,
+        "expected gradient and states for a parameter of sizes {:?}",
+        &sizes[..]
+    );
+    let dtype = precision(param);
+    let targets: Vec<&Tensor> = [param].into_iter().chain(variance.iter().copied()).collect();
+    let outs: Vec<Tensor> = targets.iter().map(|t| dense(t, dtype)).collect::<Result<_>>()?;
+    let out_views: Vec<View> = outs.iter().map(Tensor::raw).collect();
+    let mut grad = dense(grad, dtype)?;
+    if check_apart(&out_views, &[grad.raw()]).is_err() {
+        grad = grad.clone_tensor()?;
+        check_apart(&out_views, &[grad.raw()])?;
+    }
+    access_lists(&out_views.iter().collect::<Vec<_>>(), &[&grad.raw()], |outs, ins| {
+        // SAFETY: dense operands of this type, locked, and `check_apart` found them apart.
+        unsafe {
+            match dtype {
+                DType::F64 => {
+                    rule.step_f64(slice_mut(&outs[0]), slice(&ins[0]), moments(&outs[1..], height, width))
+                }
+                _ => rule.step_f32(slice_mut(&outs[0]), slice(&ins[0]), moments(&outs[1..], height, width)),
+            }
+        }
+    });
+    put_back(targets.iter().copied(), &outs)?;
+    targets.into_iter().for_each(Tensor::bump_version);
+    Ok(())
+}
+
+/// The second moments that Adafactor keeps.
+///
+/// # Safety
+/// As [`slice_mut`] of each.
+unsafe fn moments<'a, T>(states: &[Raw<'a>], height: usize, width: usize) -> Variance<'a, T> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match states {
+            [full] => Variance::Full(slice_mut(full)),
+            [row, column, ..] => {
+                Variance::Factored { row: slice_mut(row), column: slice_mut(column), width, height }
+            }
+            [] => Variance::Full(&mut []),
         }
     }
-    Ok(())
+}
+
+/// `y <- a x + y`, outside of autograd, and the dot product of the result with `z`, in one pass.
+///
+/// # Errors
+/// `Runtime` unless all are floating-point vectors of one size.
+pub fn axpy_dot(y: &Tensor, a: f64, x: &Tensor, z: &Tensor) -> Result<f64> {
+    ensure!(y.is_floating_point(), "optimizer steps take floating-point tensors, got {}", y.dtype());
+    ensure!(x.sizes() == y.sizes() && z.sizes() == y.sizes(), "expected vectors of one size");
+    let dtype = precision(y);
+    let (out, x, z) = (dense(y, dtype)?, dense(x, dtype)?, dense(z, dtype)?);
+    let views = (out.raw(), x.raw(), z.raw());
+    check_apart(from_ref(&views.0), &[x.raw(), z.raw()])?;
+    // SAFETY: dense operands of this type, locked, and `check_apart` found them apart.
+    let dot = access([&views.0], [&views.1, &views.2], |[y], [x, z]| unsafe {
+        match dtype {
+            DType::F64 => kernels::axpy_dot_f64(a, slice(&x), slice_mut(&y), slice(&z)),
+            _ => kernels::axpy_dot_f32(a, slice(&x), slice_mut(&y), slice(&z)),
+        }
+    });
+    put_back([y], [&out])?;
+    y.bump_version();
+    Ok(dot)
+}
+
+/// Multiplies gradients of floating point by `factor`; whether they were finite before. The door counts versions.
+pub(crate) fn unscale(grads: &[Tensor], factor: f32) -> Result<bool> {
+    let outs: Vec<Tensor> = grads.iter().map(|g| dense(g, g.dtype())).collect::<Result<_>>()?;
+    let views: Vec<View> = outs.iter().map(Tensor::raw).collect();
+    check_apart(&views, &[])?;
+    let strange = access_lists(&views.iter().collect::<Vec<_>>(), &[], |outs, _| {
+        // SAFETY: dense operands of their types, locked, and `check_apart` found them apart.
+        let tensors = outs.iter().zip(grads).map(|(x, t)| unsafe { floats(x, t.dtype()) }).collect();
+        !kernels::unscale(tensors, factor)
+    });
+    put_back(grads, &outs)?;
+    Ok(!strange)
+}
+
+/// The elements of one operand of floating point, to be written.
+///
+/// # Safety
+/// As [`slice_mut`].
+unsafe fn floats<'a>(x: &Raw<'a>, dtype: DType) -> Floats<'a> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match dtype {
+            DType::F16 => Floats::F16(slice_mut(x)),
+            DType::BF16 => Floats::BF16(slice_mut(x)),
+            DType::F64 => Floats::F64(slice_mut(x)),
+            _ => Floats::F32(slice_mut(x)),
+        }
+    }
+}
+
+/// In which type a parameter is updated.
+fn precision(param: &Tensor) -> DType {
+    if param.dtype() == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// The tensor as a contiguous one of that dtype; itself, if it is one.
+fn dense(t: &Tensor, dtype: DType) -> Result<Tensor> {
+    if t.dtype() == dtype && t.is_contiguous() {
+        Ok(t.clone())
+    } else {
+        copy::contiguous_copy(&t.to_dtype(dtype)?)
+    }
+}
+
+/// Copies results to where they belong, unless they are there.
+fn put_back<'a>(
+    targets: impl IntoIterator<Item = &'a Tensor>,
+    results: impl IntoIterator<Item = &'a Tensor>,
+) -> Result<()> {
+    let mut pairs = targets.into_iter().zip(results).filter(|(target, result)| !target.same(result));
+    pairs.try_for_each(|(target, result)| copy::copy_into(target, result))
 }
 
 /// Parameters, gradients and the states that there are, which come list after list.
@@ -115,10 +313,6 @@ fn check(lists: &[&[Tensor]], grads: &[Tensor], rules: usize) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_plain(t: &Tensor, dtype: DType) -> bool {
-    t.dtype() == dtype && t.is_contiguous()
 }
 
 /// Whether parameter, states and gradient can be walked through together as they are.

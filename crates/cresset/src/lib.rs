@@ -10,6 +10,7 @@ pub use cresset_io as io;
 pub use cresset_nn as nn;
 /// Optimizers and learning-rate schedules.
 pub use cresset_optim as optim;
+pub use cresset_optim::GradScaler;
 
 pub mod prelude;
 

@@ -1,6 +1,7 @@
 //! [`Optimizer`]: groups of parameters with their hyper-parameters and states, for any algorithm.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cresset_core::value::Value;
 use cresset_core::{Result, Tensor, bail, enable_grad, ensure, no_grad};
@@ -111,6 +112,8 @@ pub struct Optimizer<U: Update> {
     defaults: U::Options,
     /// Whether it has been stepped, which schedules ask.
     stepped: bool,
+    /// Tells it from the others of the process.
+    id: u64,
     algorithm: PhantomData<fn() -> U>,
 }
 
@@ -147,7 +150,9 @@ impl<U: Update> Optimizer<U> {
         let mut defaults = options(defaults);
         U::complete(&mut defaults);
         defaults.check()?;
-        Ok(Optimizer { groups: Vec::new(), defaults, stepped: false, algorithm: PhantomData })
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Optimizer { groups: Vec::new(), defaults, stepped: false, id, algorithm: PhantomData })
     }
 
     /// Adds a group whose hyper-parameters are the optimizer's, changed by `options`.
@@ -178,6 +183,11 @@ impl<U: Update> Optimizer<U> {
         params.iter().zip(&mut states).try_for_each(|(p, state)| U::prepare(p, state, &options))?;
         self.groups.push(Group { params, states, options, notes: Vec::new() });
         Ok(())
+    }
+
+    /// The number of the optimizer in this process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// The groups.

@@ -6,9 +6,12 @@ use cresset_macros::op;
 
 use crate::op::OpDef;
 use crate::optimizer::{self, Adagrad, Adam, Direction, Rule, Sgd};
-use crate::{Result, Tensor, ensure, op_list};
+use crate::supported::{floats, require};
+use crate::{DType, Result, Scalar, Tensor, copy, ensure, op_list};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
+    _amp_foreach_non_finite_check_and_unscale_,
+    _amp_update_scale_,
     _fused_adagrad_,
     _fused_adagrad_tensor_lr_,
     _fused_adam_,
@@ -308,6 +311,72 @@ mod _fused_sgd_tensor_lr_ {
     }
 }
 
+/// Multiplies gradients by `inv_scale`, and sets `found_inf` to 1 if an element was infinite or NaN before.
+#[op(
+    "_amp_foreach_non_finite_check_and_unscale_(Tensor(a!)[] self, Tensor(b!) found_inf, Tensor inv_scale) -> ()",
+    no_grad = "a step of a scaler of gradients"
+)]
+mod _amp_foreach_non_finite_check_and_unscale_ {
+    fn kernel(this: &[Tensor], found_inf: &Tensor, inv_scale: &Tensor) -> Result<()> {
+        if this.is_empty() {
+            return Ok(());
+        }
+        for (name, t) in [("inv_scale", inv_scale), ("found_inf", found_inf)] {
+            ensure!(t.numel() == 1, "{name} must be a 1-element tensor.");
+        }
+        for (name, t) in [("inv_scale", inv_scale), ("found_inf", found_inf)] {
+            ensure!(t.dtype() == DType::F32, "{name} must be a float tensor.");
+        }
+        for t in this {
+            require("_amp_foreach_non_finite_check_and_unscale_cpu", t, floats)?;
+            copy::check_internal_overlap(&t.layout())?;
+        }
+        if !optimizer::unscale(this, inv_scale.item()?.to_f64() as f32)? {
+            copy::fill(found_inf, Scalar::Float(1.0));
+        }
+        Ok(())
+    }
+}
+
+/// Adjusts the scale of a loss: down if something infinite was found, up after `growth_interval` steps without.
+#[op(
+    "_amp_update_scale_(Tensor(a!) self, Tensor(b!) growth_tracker, Tensor found_inf, float scale_growth_factor, float scale_backoff_factor, int growth_interval) -> Tensor(a!)",
+    no_grad = "a step of a scaler of gradients"
+)]
+mod _amp_update_scale_ {
+    fn kernel(
+        this: &Tensor,
+        growth_tracker: &Tensor,
+        found_inf: &Tensor,
+        scale_growth_factor: f64,
+        scale_backoff_factor: f64,
+        growth_interval: i64,
+    ) -> Result<Tensor> {
+        for (name, t) in
+            [("growth_tracker", growth_tracker), ("current_scale", this), ("found_inf", found_inf)]
+        {
+            ensure!(t.numel() == 1, "{name} must be a 1-element tensor.");
+        }
+        ensure!(growth_tracker.dtype() == DType::I32, "growth_tracker must be an int tensor.");
+        ensure!(this.dtype() == DType::F32, "current_scale must be a float tensor.");
+        ensure!(found_inf.dtype() == DType::F32, "found_inf must be a float tensor.");
+        let scale = this.item()?.to_f64();
+        let mut successes = 0;
+        if found_inf.item()?.to_f64() != 0.0 {
+            copy::fill(this, Scalar::Float(scale * scale_backoff_factor));
+        } else {
+            successes = growth_tracker.item()?.to_i64() + 1;
+            if successes == growth_interval {
+                successes = 0;
+                let grown = (scale * scale_growth_factor) as f32;
+                copy::fill(this, Scalar::Float(if grown.is_finite() { grown.into() } else { scale }));
+            }
+        }
+        copy::fill(growth_tracker, Scalar::Int(successes));
+        Ok(this.clone())
+    }
+}
+
 /// Divides the gradients by the scale; whether they are all finite, as the grad scaler found.
 fn proceed(grads: &[Tensor], grad_scale: Option<&Tensor>, found_inf: Option<&Tensor>) -> Result<bool> {
     if let Some(found) = found_inf
@@ -316,7 +385,7 @@ fn proceed(grads: &[Tensor], grad_scale: Option<&Tensor>, found_inf: Option<&Ten
         return Ok(false);
     }
     if let Some(scale) = grad_scale {
-        let factor = Tensor::wrapped(crate::Scalar::Float(1.0 / scale.item()?.to_f64()))?;
+        let factor = Tensor::wrapped(Scalar::Float(1.0 / scale.item()?.to_f64()))?;
         grads.iter().try_for_each(|g| g.mul_(&factor).map(|_| ()))?;
     }
     Ok(true)

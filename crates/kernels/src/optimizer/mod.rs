@@ -4,10 +4,24 @@
 //! ones share one parallel loop. A few vectors are loaded, updated and stored at a time: what is loaded cannot alias, so
 //! that a rule is vectorised however many states it has. (Blocks as long as a memory page were tried: half as fast.) Formulas and their order of rounding are those of
 //! PyTorch's single-tensor optimizers, operation by operation.
+//!
+//! Algorithms that look at more than an element stand beside: [`Adafactor`], and [`axpy_dot_f32`] for L-BFGS. [`Table`] is for
+//! gradients that few rows have.
 
+mod adafactor;
+mod rows;
 mod rules;
+mod unscale;
+mod vectors;
 
-pub use rules::{Adadelta, Adagrad, Adam, Adamax, Asgd, Direction, Nadam, Radam, Rmsprop, Rprop, Rule, Sgd};
+pub use adafactor::{Adafactor, Variance};
+pub use rows::{Table, step_rows_f32, step_rows_f64};
+pub use rules::{
+    Adadelta, Adagrad, Adam, Adamax, Asgd, Direction, Muon, Nadam, Radam, Rmsprop, Rprop, Rule, Sgd,
+    SparseAdam,
+};
+pub use unscale::{Floats, unscale};
+pub use vectors::{axpy_dot_f32, axpy_dot_f64};
 
 use crate::math::Real;
 use crate::multiversion;

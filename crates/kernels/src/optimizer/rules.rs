@@ -28,7 +28,7 @@ macro_rules! rules {
     };
 }
 
-rules!(Adadelta, Adagrad, Adam, Adamax, Asgd, Nadam, Radam, Rmsprop, Rprop, Sgd);
+rules!(Adadelta, Adagrad, Adam, Adamax, Asgd, Muon, Nadam, Radam, Rmsprop, Rprop, Sgd, SparseAdam);
 
 /// Where a gradient points: downhill, with the parameter's decay added.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ impl Direction {
 
 /// From `a` to `b` with weight `w`, as PyTorch's `lerp` rounds.
 #[inline(always)]
-fn lerp<T: Real>(a: T, b: T, w: f64) -> T {
+pub(super) fn lerp<T: Real>(a: T, b: T, w: f64) -> T {
     let near = T::real(w) < T::real(0.5);
     let (weight, base) = if near { (T::real(w), a) } else { (T::real(w) - T::ONE, b) };
     weight.mul_add(b - a, base)
@@ -355,5 +355,45 @@ impl Formula for Rprop {
         let down = if g < T::ZERO { T::ONE } else { T::ZERO };
         *p = *p - (up - down) * *size;
         *previous = g;
+    }
+}
+
+/// What Muon makes orthogonal, written to the place of the parameter; state: the momentum.
+#[derive(Clone, Copy, Debug)]
+pub struct Muon {
+    /// Factor of the previous momentum.
+    pub momentum: f64,
+    /// Look ahead along the momentum.
+    pub nesterov: bool,
+}
+
+impl Formula for Muon {
+    #[inline(always)]
+    fn update<T: Real>(&self, p: &mut T, g: T, [m, ..]: [&mut T; STATES]) {
+        *m = lerp(*m, g, 1.0 - self.momentum);
+        *p = if self.nesterov { lerp(g, *m, self.momentum) } else { *m };
+    }
+}
+
+/// SparseAdam; states: the moments.
+#[derive(Clone, Copy, Debug)]
+pub struct SparseAdam {
+    /// Ascend instead of descend.
+    pub maximize: bool,
+    /// Decay rates of the moments.
+    pub betas: (f64, f64),
+    /// Added to divisors.
+    pub eps: f64,
+    /// Learning rate, corrected for the bias of the moments at this step.
+    pub rate: f64,
+}
+
+impl Formula for SparseAdam {
+    #[inline(always)]
+    fn update<T: Real>(&self, p: &mut T, g: T, [m, v, _]: [&mut T; STATES]) {
+        let g = if self.maximize { -g } else { g };
+        *m = *m + (g - *m) * T::real(1.0 - self.betas.0);
+        *v = *v + (g * g - *v) * T::real(1.0 - self.betas.1);
+        *p = *p + T::real(-self.rate) * (*m / (v.sqrt() + T::real(self.eps)));
     }
 }

@@ -1,4 +1,5 @@
-"""Records runs that PyTorch saves after three steps and how they go on: optimizers.pt and schedulers.pt beside this file.
+"""Records runs that PyTorch saves after three steps and how they go on: optimizers.pt and schedulers.pt beside this
+file; and a run whose scaled losses overflow at first: scaler.pt.
 
     python make.py            (needs torch; the tests read what it wrote and do not)
 """
@@ -145,5 +146,23 @@ def schedulers():
     torch.save(runs, HERE / "schedulers.pt")
 
 
+def scaler():
+    params = [t.clone().requires_grad_() for t in START]
+    optimizers = [optim.AdamW(params[0::2], 0.1, eps=0.1), optim.SGD(params[1::2], 0.01, momentum=0.9)]
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, growth_factor=4.0, backoff_factor=0.25, growth_interval=3)
+    scales = []
+    for _ in range(12):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        scaler.scale(16 * loss(params, False)).backward()
+        scaler.unscale_(optimizers[0])
+        for optimizer in optimizers:
+            scaler.step(optimizer)
+        scaler.update()
+        scales.append(scaler.get_scale())
+    torch.save({"scales": scales, "state": scaler.state_dict(), "final": model(params)}, HERE / "scaler.pt")
+
+
 optimizers()
 schedulers()
+scaler()

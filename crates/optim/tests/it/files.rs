@@ -6,7 +6,7 @@ use cresset_io::{PyValue, load, load_bytes, save_to};
 use cresset_optim::lr_scheduler::StepLR;
 use cresset_optim::*;
 
-const NAMES: [&str; 4] = ["w1", "b1", "w2", "b2"];
+pub const NAMES: [&str; 4] = ["w1", "b1", "w2", "b2"];
 
 /// A file of `data`.
 pub fn fixture(name: &str) -> Result<PyValue> {
@@ -67,13 +67,13 @@ pub fn assert_alike(got: &PyValue, want: &PyValue, at: &str) -> Result<()> {
 }
 
 /// The network of the fixtures: two layers, or a table of which rows are looked up.
-struct Net {
-    params: Vec<Tensor>,
+pub struct Net {
+    pub params: Vec<Tensor>,
     is_sparse: bool,
 }
 
 impl Net {
-    fn new(state: &PyValue, dtype: DType, is_sparse: bool) -> Result<Net> {
+    pub fn new(state: &PyValue, dtype: DType, is_sparse: bool) -> Result<Net> {
         let param = |name: &str| {
             let t = state.get(name).and_then(PyValue::as_tensor).expect("a parameter");
             t.to_dtype_with(dtype, |o| o.copy(true))?.requires_grad_(true)
@@ -81,7 +81,7 @@ impl Net {
         Ok(Net { params: NAMES.iter().map(|n| param(n)).collect::<Result<_>>()?, is_sparse })
     }
 
-    fn loss(&self, file: &PyValue) -> Result<Tensor> {
+    pub fn loss(&self, file: &PyValue) -> Result<Tensor> {
         let data = |key: &str| file.get(key).and_then(PyValue::as_tensor).expect("data");
         let [w1, b1, w2, b2] = &self.params[..] else { unreachable!("four parameters") };
         if self.is_sparse {

@@ -2,6 +2,7 @@
 
 mod files;
 mod fused;
+mod scaler;
 mod schedules;
 
 use cresset_core::value::Value;

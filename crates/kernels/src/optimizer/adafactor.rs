@@ -1,0 +1,296 @@
+//! Adafactor: the second moment of a matrix is kept as a row and a column.
+//!
+//! The size of a step depends on all elements, and the moments on whole rows and columns, so one pass cannot do. There are
+//! three: sums of squares of gradient and parameter; the size of the update, which needs no memory of its own; the
+//! parameter. Matrices are cut into blocks of rows at places that only their sizes decide.
+
+use super::share;
+use crate::math::Real;
+use crate::multiversion;
+
+/// Elements of a block, about.
+const BLOCK: usize = 65_536;
+
+/// Rows of a block, at least: the sums of its columns take as much memory as a row.
+const ROWS: usize = 16;
+
+/// Elements that are summed side by side.
+const LANES: usize = 16;
+
+/// The algorithm at one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Adafactor {
+    /// Rate for parameters of size 1.
+    pub rate: f64,
+    /// Weight of the new gradient in the second moment.
+    pub forget: f64,
+    /// Least second moment, and least size of a parameter.
+    pub eps: (f64, f64),
+    /// Size above which an update is scaled down.
+    pub d: f64,
+    /// Factor of the parameter before the step.
+    pub shrink: f64,
+    /// Ascend instead of descend.
+    pub maximize: bool,
+}
+
+/// The second moment of a parameter.
+pub enum Variance<'a, T> {
+    /// One number per element.
+    Full(&'a mut [T]),
+    /// Means over the rows and the columns of each matrix.
+    Factored {
+        /// A number for each row.
+        row: &'a mut [T],
+        /// A number for each column.
+        column: &'a mut [T],
+        /// Elements of a row.
+        width: usize,
+        /// Elements of a column.
+        height: usize,
+    },
+}
+
+/// Part of a parameter whose second moment is the product of `rows` and `columns`.
+struct Product<'a, T> {
+    param: &'a mut [T],
+    grad: &'a [T],
+    rows: &'a [T],
+    columns: &'a [T],
+    size: &'a mut f64,
+}
+
+impl Adafactor {
+    /// Updates a parameter in single precision.
+    pub fn step_f32(&self, param: &mut [f32], grad: &[f32], variance: Variance<'_, f32>) {
+        self.step(param, grad, variance);
+    }
+
+    /// Updates a parameter in double precision.
+    pub fn step_f64(&self, param: &mut [f64], grad: &[f64], variance: Variance<'_, f64>) {
+        self.step(param, grad, variance);
+    }
+
+    fn step<T: Real>(&self, param: &mut [T], grad: &[T], variance: Variance<'_, T>) {
+        if grad.is_empty() {
+            return;
+        }
+        match variance {
+            Variance::Full(variance) => self.full(param, grad, variance),
+            Variance::Factored { row, column, width, height } => {
+                let rows = (BLOCK / width).max(ROWS).min(height);
+                self.factored(param, grad, row, column, Cuts { width, height, rows });
+            }
+        }
+    }
+
+    /// A vector is taken as blocks of one row, whose columns are its second moments.
+    fn full<T: Real>(&self, param: &mut [T], grad: &[T], variance: &mut [T]) {
+        let mut sizes = vec![0.0; grad.len().div_ceil(BLOCK)];
+        let parts = param.chunks(BLOCK).zip(grad.chunks(BLOCK)).zip(variance.chunks_mut(BLOCK));
+        share(parts.zip(&mut sizes).collect(), |(((p, g), v), size)| *size = moments(p, g, v, self.forget));
+        let size = sizes.iter().sum::<f64>();
+        let parts = param.chunks_mut(BLOCK).zip(grad.chunks(BLOCK)).zip(variance.chunks(BLOCK));
+        let one = [T::ONE];
+        let block = |(((param, grad), columns), size)| Product { param, grad, rows: &one, columns, size };
+        self.apply(parts.zip(&mut sizes).map(block).collect(), size, grad.len());
+    }
+
+    fn factored<T: Real>(&self, param: &mut [T], grad: &[T], row: &mut [T], column: &mut [T], cuts: Cuts) {
+        let (mut sizes, n) = (vec![0.0; cuts.count(grad.len())], grad.len());
+        let (mut rows, columns) = cuts.sums(param, grad, &mut sizes);
+        let size = sizes.iter().sum::<f64>();
+        self.remember(row, &rows, cuts.width);
+        self.remember(column, &columns, cuts.height);
+        for (relative, row) in rows.chunks_mut(cuts.height).zip(row.chunks(cuts.height)) {
+            let mean = row.iter().map(|x| x.wide()).sum::<f64>() / row.len() as f64;
+            let least = T::real(mean).max_nan(T::real(self.eps.0));
+            relative.iter_mut().zip(row).for_each(|(to, x)| *to = *x / least);
+        }
+        let params = param.chunks_mut(cuts.matrix()).flat_map(|m| m.chunks_mut(cuts.block()));
+        let grads = grad.chunks(cuts.matrix()).flat_map(|m| m.chunks(cuts.block()));
+        let rows = rows.chunks(cuts.height).flat_map(|m| m.chunks(cuts.rows));
+        let columns = column.chunks(cuts.width).flat_map(|c| std::iter::repeat_n(c, cuts.per_matrix()));
+        let parts = params.zip(grads).zip(rows).zip(columns).zip(&mut sizes);
+        let block = |((((param, grad), rows), columns), size)| Product { param, grad, rows, columns, size };
+        self.apply(parts.map(block).collect(), size, n);
+    }
+
+    /// Moves a kept mean towards that of these sums of `n` elements.
+    fn remember<T: Real>(&self, kept: &mut [T], sums: &[T], n: usize) {
+        for (kept, sum) in kept.iter_mut().zip(sums) {
+            *kept = super::rules::lerp(*kept, *sum / T::real(n as f64), self.forget);
+        }
+    }
+
+    /// The second and third pass; `size` is the sum of the parameter's squares.
+    fn apply<T: Real>(&self, mut blocks: Vec<Product<'_, T>>, size: f64, n: usize) {
+        let (least, n) = (self.eps.0 * self.eps.0, n as f64);
+        let longest = blocks.iter().map(|b| b.grad.len()).max().unwrap_or_default();
+        together(blocks.iter_mut().collect(), longest, |b| {
+            *b.size = b
+                .rows
+                .iter()
+                .zip(b.grad.chunks(b.columns.len()))
+                .map(|(r, g)| energy(g, *r, b.columns, least))
+                .sum();
+        });
+        let update = blocks.iter().map(|b| *b.size).sum::<f64>();
+        let rate = self.rate * (size / n).sqrt().max(self.eps.1);
+        let excess = ((update / n).sqrt() / self.d).max(1.0);
+        let rate = if self.maximize { rate } else { -rate } / excess;
+        together(blocks, longest, |b| {
+            let rows = b.rows.iter().zip(b.grad.chunks(b.columns.len()));
+            for ((r, g), p) in rows.zip(b.param.chunks_mut(b.columns.len())) {
+                descend(p, g, *r, b.columns, least, self.shrink, rate);
+            }
+        });
+    }
+}
+
+/// Where matrices are cut into blocks of rows.
+#[derive(Clone, Copy)]
+struct Cuts {
+    width: usize,
+    height: usize,
+    /// Rows of a block; the last of a matrix may have less.
+    rows: usize,
+}
+
+impl Cuts {
+    fn matrix(self) -> usize {
+        self.height * self.width
+    }
+
+    fn block(self) -> usize {
+        self.rows * self.width
+    }
+
+    fn per_matrix(self) -> usize {
+        self.height.div_ceil(self.rows)
+    }
+
+    fn count(self, n: usize) -> usize {
+        n / self.matrix() * self.per_matrix()
+    }
+
+    /// The first pass: sums of squares of the gradient by rows and columns, and of the parameter by blocks.
+    fn sums<T: Real>(self, param: &[T], grad: &[T], sizes: &mut [f64]) -> (Vec<T>, Vec<T>) {
+        let mut rows = vec![T::ZERO; grad.len() / self.width];
+        let mut columns = vec![T::ZERO; sizes.len() * self.width];
+        let params = param.chunks(self.matrix()).flat_map(|m| m.chunks(self.block()));
+        let grads = grad.chunks(self.matrix()).flat_map(|m| m.chunks(self.block()));
+        let places = rows.chunks_mut(self.height).flat_map(|m| m.chunks_mut(self.rows));
+        let parts = params.zip(grads).zip(places).zip(columns.chunks_mut(self.width)).zip(sizes);
+        together(parts.collect(), self.block(), |((((p, g), rows), columns), size)| {
+            *size = squares(p, g, rows, columns);
+        });
+        let parts = columns.chunks(self.per_matrix() * self.width);
+        let columns = parts.flat_map(|parts| summed(parts, self.width)).collect();
+        (rows, columns)
+    }
+}
+
+/// Calls `f` with each block; small ones go to one thread together.
+fn together<B: Send>(blocks: Vec<B>, len: usize, f: impl Fn(B) + Sync) {
+    let mut groups = Vec::new();
+    let mut blocks = blocks.into_iter().peekable();
+    while blocks.peek().is_some() {
+        groups.push(blocks.by_ref().take((BLOCK / len).max(1)).collect::<Vec<B>>());
+    }
+    share(groups, |group| group.into_iter().for_each(&f));
+}
+
+/// The sum of parts of `width` elements.
+fn summed<T: Real>(parts: &[T], width: usize) -> Vec<T> {
+    let mut sum = parts[..width].to_vec();
+    for part in parts[width..].chunks(width) {
+        sum.iter_mut().zip(part).for_each(|(sum, x)| *sum = *sum + *x);
+    }
+    sum
+}
+
+/// The sum of `f` of each element.
+#[inline(always)]
+fn total<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> f64 {
+    let mut lanes = [T::ZERO; LANES];
+    for i in (0..n / LANES * LANES).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum = *sum + f(i + lane);
+        }
+    }
+    let rest = (n / LANES * LANES..n).map(|i| f(i).wide()).sum::<f64>();
+    lanes.iter().map(|x| x.wide()).sum::<f64>() + rest
+}
+
+multiversion! {
+    /// The first pass over a block: squares of the gradient by rows and columns, those of the parameter returned.
+    fn squares<T: Real>(param: &[T], grad: &[T], rows: &mut [T], columns: &mut [T]) -> f64 {
+        let width = columns.len();
+        let mut size = 0.0;
+        for ((p, g), row) in param.chunks_exact(width).zip(grad.chunks_exact(width)).zip(rows) {
+            size += total(width, |i| p[i] * p[i]);
+            *row = T::real(total(width, |i| {
+                let square = g[i] * g[i];
+                columns[i] = columns[i] + square;
+                square
+            }));
+        }
+        size
+    }
+
+    /// The first pass over a vector: its second moments; the sum of the parameter's squares.
+    fn moments<T: Real>(param: &[T], grad: &[T], variance: &mut [T], forget: f64) -> f64 {
+        for (v, g) in variance.iter_mut().zip(grad) {
+            *v = super::rules::lerp(*v, *g * *g, forget);
+        }
+        total(param.len(), |i| param[i] * param[i])
+    }
+
+    /// The sum of the squares of a row's updates.
+    fn energy<T: Real>(grad: &[T], row: T, columns: &[T], least: f64) -> f64 {
+        let (least, columns) = (T::real(least), &columns[..grad.len()]);
+        total(grad.len(), |i| grad[i] * grad[i] / (row * columns[i]).max_nan(least))
+    }
+
+    /// The last pass over a row.
+    fn descend<T: Real>(param: &mut [T], grad: &[T], row: T, columns: &[T], least: f64, shrink: f64, rate: f64) {
+        let (least, shrink, rate) = (T::real(least), T::real(shrink), T::real(rate));
+        for ((p, g), c) in param.iter_mut().zip(grad).zip(columns) {
+            let update = T::ONE / (row * *c).max_nan(least).sqrt() * *g;
+            *p = rate.mul_add(update, *p * shrink);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: Adafactor =
+        Adafactor { rate: 0.1, forget: 1.0, eps: (1e-8, 1e-3), d: 1.0, shrink: 1.0, maximize: false };
+
+    #[test]
+    fn a_matrix_of_rank_one_is_divided_by_itself() {
+        // The squares are an outer product, so that the update is the sign of each gradient, of size 1; so is the parameter.
+        for (batch, height, width) in [(1, 3, 5), (4, 3, 3), (1, 40, 5000), (2, 17, 70_000)] {
+            let n = batch * height * width;
+            let value = |i: usize| (1 + i / width % height) as f64 * (1 + i % width % 7) as f64;
+            let grad: Vec<f64> = (0..n).map(|i| if i % 3 == 0 { -value(i) } else { value(i) }).collect();
+            let mut param = vec![1.0; n];
+            let (mut row, mut column) = (vec![0.0; batch * height], vec![0.0; batch * width]);
+            let variance = Variance::Factored { row: &mut row, column: &mut column, width, height };
+            RULE.step_f64(&mut param, &grad, variance);
+            assert!(param.iter().zip(&grad).all(|(p, g)| (p - 1.0 + 0.1 * g.signum()).abs() < 1e-9));
+        }
+    }
+
+    #[test]
+    fn a_vector_is_divided_by_its_size() {
+        let grad: Vec<f32> = (0..BLOCK + 5).map(|i| i as f32 - 7.5).collect();
+        let (mut param, mut variance) = (vec![2.0_f32; grad.len()], vec![0.0; grad.len()]);
+        RULE.step_f32(&mut param, &grad, Variance::Full(&mut variance));
+        assert!(param.iter().zip(&grad).all(|(p, g)| (p - 2.0 + 0.2 * g.signum()).abs() < 1e-4));
+        assert_eq!(variance[0], 56.25);
+    }
+}
