@@ -27,6 +27,7 @@ pub use hooks::{Hooked, LoadHook, RemovableHandle, StateHook};
 pub use parameter::{Buffer, Parameter, Training};
 pub(crate) use repr::boolean;
 pub use repr::{float, int_or_tuple, number, tuple};
+pub(crate) use state::torch_size;
 pub use state::{IncompatibleKeys, StateDict};
 pub use tensors::Tensors;
 

@@ -1,8 +1,9 @@
 //! Computed and pruned parameters, fused layers and averages of weights. Expected values are PyTorch's.
 
-use cresset_core::{Result, Tensor, ops};
+use cresset_core::random::manual_seed;
+use cresset_core::{DType, Result, Tensor, ops};
 use cresset_nn::utils::parametrizations::{OrthogonalMap, orthogonal_with, spectral_norm, weight_norm};
-use cresset_nn::utils::prune::{Method, Pruned, global_unstructured};
+use cresset_nn::utils::prune::{self, Amount, BasePruningMethod, L1Unstructured, LnStructured, Pruned};
 use cresset_nn::utils::{Average, AveragedModel, fuse_conv_bn_eval, parametrize, update_bn};
 use cresset_nn::{BatchNorm1d, BatchNorm2d, Conv2d, Forward, Linear, Module, Sequential};
 
@@ -102,20 +103,68 @@ fn orthogonal_keeps_the_columns_orthogonal() -> Result<()> {
 #[test]
 fn pruning_adds_up_and_is_removed() -> Result<()> {
     let mut layer = Pruned::new(linear(&[3.0, 4.0, 0.5, -2.0, 1.0, 1.5], 3)?);
-    layer.prune("weight", &Method::L1Unstructured(2_usize.into()))?;
+    prune::l1_unstructured(&mut layer, "weight", 2)?;
     near(layer.mask("weight").unwrap(), &[1.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
     assert_eq!(keys(&layer), ["bias", "weight_orig", "weight_mask"]);
-    layer.prune("weight", &Method::L1Unstructured(0.5.into()))?;
+    prune::l1_unstructured(&mut layer, "weight", 0.5)?;
     near(layer.mask("weight").unwrap(), &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
-    layer.prune("weight", &Method::LnStructured(1_usize.into(), 2.0, 1))?;
+    prune::ln_structured(&mut layer, "weight", 1, 2.0, 1)?;
     near(layer.mask("weight").unwrap(), &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
     let x = Tensor::from_slice(&[1_f32, 2.0], [1, 2])?;
     near(&layer.forward(&x)?, &[8.0, 0.0, 0.0]);
     layer.remove("weight")?;
     assert_eq!(keys(&layer), ["weight", "bias"]);
     near(&layer.forward(&x)?, &[8.0, 0.0, 0.0]);
-    let error = layer.prune("weight", &Method::L1Unstructured(7_usize.into())).unwrap_err();
-    assert_eq!(error.message(), "amount=7 should be smaller than the number of parameters to prune=6");
+    let scores = ops::arange(6)?.to_dtype(DType::F32)?.view([3, 2])?;
+    let by_scores = L1Unstructured { amount: 2.into() };
+    layer.prune_with("weight", &by_scores, |o| o.importance_scores(scores))?;
+    near(layer.mask("weight").unwrap(), &[0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+    Ok(())
+}
+
+#[test]
+fn random_pruning_draws_what_pytorch_draws() -> Result<()> {
+    let mut layer = Pruned::new(Linear::new(4, 6)?);
+    manual_seed(3);
+    prune::random_unstructured(&mut layer, "weight", 0.3)?;
+    let mut mask = [1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 0, 1_u8].map(f32::from);
+    near(layer.mask("weight").unwrap(), &mask);
+    prune::random_structured(&mut layer, "weight", 2, 0)?;
+    mask[16..].fill(0.0);
+    near(layer.mask("weight").unwrap(), &mask);
+    prune::random_unstructured(&mut layer, "weight", 5)?;
+    [1, 12, 13, 14, 15].into_iter().for_each(|i| mask[i] = 0.0);
+    near(layer.mask("weight").unwrap(), &mask);
+    Ok(())
+}
+
+#[test]
+fn impossible_pruning_changes_nothing() -> Result<()> {
+    let mut layer = Pruned::new(linear(&WEIGHT, 3)?);
+    let mut refused = |name, method: &dyn BasePruningMethod| {
+        let error = layer.prune(name, method).unwrap_err();
+        assert!(!layer.is_pruned());
+        error.message().to_string()
+    };
+    let l1 = |amount: Amount| L1Unstructured { amount };
+    let range = "should either be a float in the range [0, 1] or a non-negative integer";
+    assert_eq!(refused("weight", &l1(1.5.into())), format!("amount=1.5 {range}"));
+    assert_eq!(refused("weight", &l1((-1).into())), format!("amount=-1 {range}"));
+    assert_eq!(
+        refused("weight", &l1(7.into())),
+        "amount=7 should be smaller than the number of parameters to prune=6"
+    );
+    assert_eq!(refused("wei", &l1(1.into())), "'Linear' object has no attribute 'wei'");
+    assert_eq!(
+        refused("bias", &LnStructured { amount: 1.into(), n: 2.0, dim: 0 }),
+        "Structured pruning can only be applied to multidimensional tensors. Found tensor of shape torch.Size([3]) with 1 dims"
+    );
+    assert!(prune::custom_from_mask(&mut layer, "weight", &ops::ones([3])?).is_err());
+    let error = layer.remove("bias").unwrap_err();
+    assert_eq!(
+        error.message(),
+        "Parameter 'bias' of module Linear(in_features=2, out_features=3, bias=True) has to be pruned before pruning can be removed"
+    );
     Ok(())
 }
 
@@ -123,9 +172,9 @@ fn pruning_adds_up_and_is_removed() -> Result<()> {
 fn global_pruning_compares_all_parameters() -> Result<()> {
     let mut a = Pruned::new(linear(&[1.0, 2.0, 3.0, 4.0], 2)?);
     let mut b = Pruned::new(linear(&[0.5, 5.0], 1)?);
-    global_unstructured(
+    prune::global_unstructured(
         &mut [(&mut a, "weight"), (&mut b, "weight")],
-        &Method::L1Unstructured(3_usize.into()),
+        &L1Unstructured { amount: 3.into() },
     )?;
     near(a.mask("weight").unwrap(), &[0.0, 0.0, 1.0, 1.0]);
     near(b.mask("weight").unwrap(), &[0.0, 1.0]);
