@@ -260,6 +260,11 @@ impl Tensor {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// A number that names this tensor object while it is alive (`id` in Python).
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     /// Whether both share one storage.
     pub fn shares_storage_with(&self, other: &Tensor) -> bool {
         self.storage().id() == other.storage().id()

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cresset_core::{Result, Tensor};
+use cresset_core::{Result, Tensor, ensure};
 
 use super::copying::is_deep;
 use super::{Forward, Layer, Module, Parameter, Visitor};
@@ -47,6 +47,78 @@ impl Sequential {
             None => self.layers.push((name, layer)),
         }
         self
+    }
+
+    /// Adds a layer at the end of one that exists, as [`Sequential::push`].
+    pub fn append(&mut self, layer: impl Layer + 'static) {
+        *self = std::mem::take(self).push(layer);
+    }
+
+    /// Adds the layers of another at the end, named by their positions here.
+    pub fn extend(&mut self, other: Sequential) {
+        for (_, layer) in other.layers {
+            self.layers.push((self.layers.len().to_string(), layer));
+        }
+    }
+
+    /// Puts a layer before that at `index`, which may be negative; layers that are named by their positions move on.
+    ///
+    /// # Errors
+    /// `Index` for a position that is not there.
+    pub fn insert(&mut self, index: i64, layer: impl Layer + 'static) -> Result<()> {
+        let n = self.layers.len() as i64;
+        ensure!((-n..=n).contains(&index), Index, "Index out of range: {index}");
+        let at = if index < 0 { index + n } else { index } as usize;
+        for i in at..self.layers.len() {
+            if self.layers[i].0 == i.to_string() {
+                self.layers[i].0 = (i + 1).to_string();
+            }
+        }
+        self.layers.insert(at, (at.to_string(), Arc::new(layer)));
+        Ok(())
+    }
+
+    /// Replaces the layer at `index`, which may be negative (`model[index] = layer`); its name stays.
+    ///
+    /// ```
+    /// # use cresset_nn::{Linear, Module, ReLU, sequential};
+    /// # fn main() -> cresset_core::Result<()> {
+    /// let mut model = sequential![Linear::new(8, 16)?, ReLU::new(), Linear::new(16, 1000)?];
+    /// model.set(-1, Linear::new(16, 10)?)?; // other classes
+    /// assert!(model.repr().contains("(2): Linear(in_features=16, out_features=10, bias=True)"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Index` for a position that is not there.
+    pub fn set(&mut self, index: i64, layer: impl Layer + 'static) -> Result<()> {
+        let at = self.position(index)?;
+        self.layers[at].1 = Arc::new(layer);
+        Ok(())
+    }
+
+    /// Takes the layer at `index`, which may be negative, out; those that are left are named by their positions.
+    ///
+    /// # Errors
+    /// `Index` for a position that is not there.
+    pub fn pop(&mut self, index: i64) -> Result<Arc<dyn Layer>> {
+        let (_, layer) = self.layers.remove(self.position(index)?);
+        self.layers.iter_mut().enumerate().for_each(|(i, (name, _))| *name = i.to_string());
+        Ok(layer)
+    }
+
+    fn position(&self, index: i64) -> Result<usize> {
+        let n = self.layers.len() as i64;
+        ensure!((-n..n).contains(&index), Index, "index {index} is out of range");
+        Ok(index.rem_euclid(n) as usize)
+    }
+
+    /// The layers of a range with their names (`model[:3]`), not copied; what lies outside is left out.
+    #[must_use]
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Sequential {
+        let layers = self.layers.iter().take(range.end).skip(range.start).cloned().collect();
+        Sequential { layers }
     }
 
     /// The layer at that position.
@@ -140,6 +212,32 @@ impl<M> ModuleDict<M> {
         }
     }
 
+    /// Takes a module out.
+    pub fn remove(&mut self, name: &str) -> Option<M> {
+        let at = self.0.iter().position(|(n, _)| n == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// The names, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(n, _)| n.as_str())
+    }
+
+    /// The modules, in order.
+    pub fn values(&self) -> impl Iterator<Item = &M> {
+        self.0.iter().map(|(_, m)| m)
+    }
+
+    /// Number of modules.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The modules with their names, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &M)> {
         self.0.iter().map(|(n, m)| (n.as_str(), m))
@@ -201,6 +299,19 @@ impl ParameterDict {
     /// The parameter of that name.
     pub fn get(&self, name: &str) -> Option<&Parameter> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, p)| p)
+    }
+}
+
+impl<N: Into<String>> Extend<(N, Parameter)> for ParameterDict {
+    /// Adds parameters, or replaces those of the same names.
+    fn extend<I: IntoIterator<Item = (N, Parameter)>>(&mut self, entries: I) {
+        for (name, parameter) in entries {
+            let name = name.into();
+            match self.0.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, p)) => *p = parameter,
+                None => self.0.push((name, parameter)),
+            }
+        }
     }
 }
 

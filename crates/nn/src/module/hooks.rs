@@ -19,6 +19,8 @@ type BackwardHook<M> = Arc<
     dyn Fn(&M, &[Option<Tensor>], &[Option<Tensor>]) -> Result<Option<Vec<Option<Tensor>>>> + Send + Sync,
 >;
 
+type StatePreHook<M> = Arc<dyn Fn(&M, &str) + Send + Sync>;
+
 /// Changes the entries of a `state_dict`; the second argument stands before the module's names.
 pub type StateHook = Arc<dyn Fn(&mut StateDict, &str) + Send + Sync>;
 /// Changes what loading a `state_dict` reports.
@@ -37,7 +39,9 @@ impl<H: Clone + Send + 'static> Hooks<H> {
             hooks.lock().unwrap_or_else(PoisonError::into_inner).retain(|(i, _)| *i != id);
         }))
     }
+}
 
+impl<H: Clone> Hooks<H> {
     /// Those of now: a hook may register and remove others.
     fn list(&self) -> Vec<H> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, hook)| hook.clone()).collect()
@@ -99,6 +103,7 @@ pub struct Hooked<M> {
     forward: Hooks<Hook<M>>,
     backward_pre: Hooks<BackwardPreHook<M>>,
     backward: Hooks<BackwardHook<M>>,
+    state_pre: Hooks<StatePreHook<M>>,
     state: Hooks<StateHook>,
     load_pre: Hooks<StateHook>,
     load: Hooks<LoadHook>,
@@ -113,6 +118,7 @@ impl<M: 'static> Hooked<M> {
             forward: Hooks::default(),
             backward_pre: Hooks::default(),
             backward: Hooks::default(),
+            state_pre: Hooks::default(),
             state: Hooks::default(),
             load_pre: Hooks::default(),
             load: Hooks::default(),
@@ -156,6 +162,14 @@ impl<M: 'static> Hooked<M> {
         self.backward.add(Arc::new(hook))
     }
 
+    /// Calls `hook` with the module and what stands before its names, before each `state_dict` is taken.
+    pub fn register_state_dict_pre_hook(
+        &self,
+        hook: impl Fn(&M, &str) + Send + Sync + 'static,
+    ) -> RemovableHandle {
+        self.state_pre.add(Arc::new(hook))
+    }
+
     /// Calls `hook` with each `state_dict` that holds this module's entries, and what stands before their names.
     pub fn register_state_dict_post_hook(
         &self,
@@ -184,6 +198,9 @@ impl<M: 'static> Hooked<M> {
 impl<M: Module> Module for Hooked<M> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
         self.module.visit(visitor);
+        for hook in self.state_pre.list() {
+            visitor.state_pre_hooks.push(Box::new(move |prefix| hook(&self.module, prefix)));
+        }
         visitor.state_hooks.extend(self.state.list());
         visitor.load_pre_hooks.extend(self.load_pre.list());
         visitor.load_hooks.extend(self.load.list());

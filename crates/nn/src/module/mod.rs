@@ -31,7 +31,9 @@ pub(crate) use state::torch_size;
 pub use state::{IncompatibleKeys, StateDict};
 pub use tensors::Tensors;
 
-use cresset_core::{DType, Result, Tensor, no_grad};
+use std::collections::HashSet;
+
+use cresset_core::{DType, Error, Result, Tensor, no_grad};
 
 /// The fields of one module, in the order of their declaration.
 #[derive(Default)]
@@ -44,6 +46,8 @@ pub struct Visitor<'a> {
     pub children: Vec<(String, &'a dyn Module)>,
     /// Its own training flags.
     pub training: Vec<&'a Training>,
+    /// Functions that are called before its state is taken.
+    pub state_pre_hooks: Vec<Box<dyn Fn(&str) + 'a>>,
     /// Functions that change its state before it is handed out.
     pub state_hooks: Vec<StateHook>,
     /// Functions that change a state before it is loaded.
@@ -158,12 +162,10 @@ pub trait Module: Send + Sync {
 
     /// All parameters with their names, each once, also those of the children.
     fn named_parameters(&self) -> Vec<(String, Parameter)> {
-        let mut all: Vec<(String, Parameter)> = Vec::new();
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
         walk(self, "", &mut |prefix, fields| {
-            for (name, parameter) in &fields.parameters {
-                if !all.iter().any(|(_, p)| p.same(parameter)) {
-                    all.push((format!("{prefix}{name}"), (*parameter).clone()));
-                }
+            for (name, parameter) in fields.parameters.iter().filter(|(_, p)| seen.insert(p.id())) {
+                all.push((format!("{prefix}{name}"), (*parameter).clone()));
             }
         });
         all
@@ -176,12 +178,10 @@ pub trait Module: Send + Sync {
 
     /// All buffers with their names, each once, also those of the children.
     fn named_buffers(&self) -> Vec<(String, Buffer)> {
-        let mut all: Vec<(String, Buffer)> = Vec::new();
+        let (mut all, mut seen) = (Vec::new(), HashSet::new());
         walk(self, "", &mut |prefix, fields| {
-            for (name, buffer) in &fields.buffers {
-                if !all.iter().any(|(_, b)| b.same(buffer)) {
-                    all.push((format!("{prefix}{name}"), (*buffer).clone()));
-                }
+            for (name, buffer) in fields.buffers.iter().filter(|(_, b)| seen.insert(b.id())) {
+                all.push((format!("{prefix}{name}"), (*buffer).clone()));
             }
         });
         all
@@ -195,6 +195,77 @@ pub trait Module: Send + Sync {
     /// The direct children with their names.
     fn named_children(&self) -> Vec<(String, &dyn Module)> {
         self.fields().children
+    }
+
+    /// The direct children.
+    fn children(&self) -> Vec<&dyn Module> {
+        self.named_children().into_iter().map(|(_, module)| module).collect()
+    }
+
+    /// This module, without a name, and all below it with theirs, a parent before its children.
+    ///
+    /// Modules that are used twice are there twice; PyTorch leaves the second one out.
+    fn named_modules(&self) -> Vec<(String, &dyn Module)>
+    where
+        Self: Sized,
+    {
+        let mut all: Vec<(String, &dyn Module)> = vec![(String::new(), self)];
+        all.extend(self.named_descendants());
+        all
+    }
+
+    /// This module and all below it, a parent before its children.
+    fn modules(&self) -> Vec<&dyn Module>
+    where
+        Self: Sized,
+    {
+        self.named_modules().into_iter().map(|(_, module)| module).collect()
+    }
+
+    /// The module of that dotted name; this one for the empty name.
+    ///
+    /// # Errors
+    /// `Attribute` when there is none.
+    fn get_submodule(&self, target: &str) -> Result<&dyn Module>
+    where
+        Self: Sized,
+    {
+        let mut module: &dyn Module = self;
+        for item in target.split('.').filter(|_| !target.is_empty()) {
+            module = match module.named_children().into_iter().find(|(name, _)| name == item) {
+                Some((_, child)) => child,
+                None => return Err(no_attribute(module, item)),
+            };
+        }
+        Ok(module)
+    }
+
+    /// The parameter of that dotted name.
+    ///
+    /// # Errors
+    /// `Attribute` when there is none.
+    fn get_parameter(&self, target: &str) -> Result<Parameter>
+    where
+        Self: Sized,
+    {
+        let (path, item) = target.rsplit_once('.').unwrap_or(("", target));
+        let module = self.get_submodule(path)?;
+        let found = module.fields().parameters.into_iter().find(|(name, _)| name == item);
+        found.map(|(_, p)| p.clone()).ok_or_else(|| no_attribute(module, item))
+    }
+
+    /// The buffer of that dotted name.
+    ///
+    /// # Errors
+    /// `Attribute` when there is none.
+    fn get_buffer(&self, target: &str) -> Result<Buffer>
+    where
+        Self: Sized,
+    {
+        let (path, item) = target.rsplit_once('.').unwrap_or(("", target));
+        let module = self.get_submodule(path)?;
+        let found = module.fields().buffers.into_iter().find(|(name, _)| name == item);
+        found.map(|(_, b)| b.clone()).ok_or_else(|| no_attribute(module, item))
     }
 
     /// All modules below this one with their names, a parent before its children.
@@ -280,6 +351,10 @@ pub trait Module: Send + Sync {
         let _guard = no_grad();
         apply(self, f)
     }
+}
+
+fn no_attribute(module: &dyn Module, item: &str) -> Error {
+    Error::attribute(format!("{} has no attribute `{item}`", module.name()))
 }
 
 fn apply<M: Module + ?Sized>(module: &M, f: &mut dyn FnMut(&str, &Visitor<'_>) -> Result<()>) -> Result<()> {

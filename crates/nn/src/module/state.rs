@@ -1,5 +1,6 @@
 //! `state_dict`: the tensors of a module by name, read and loaded.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 
 use cresset_core::{DType, Error, Result, Tensor, bail, no_grad};
@@ -8,7 +9,10 @@ use super::{LoadHook, Module, StateHook, detached, walk};
 
 /// Tensors by name, in order.
 #[derive(Clone, Debug, Default)]
-pub struct StateDict(Vec<(String, Tensor)>);
+pub struct StateDict {
+    entries: Vec<(String, Tensor)>,
+    places: HashMap<String, usize>,
+}
 
 impl StateDict {
     /// An empty one.
@@ -18,39 +22,43 @@ impl StateDict {
 
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, t)| t)
+        self.places.get(name).map(|i| &self.entries[*i].1)
     }
 
     /// Adds a tensor, or replaces that of the same name.
     pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
         let name = name.into();
-        match self.0.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, t)) => *t = tensor,
-            None => self.0.push((name, tensor)),
+        match self.places.get(&name) {
+            Some(i) => self.entries[*i].1 = tensor,
+            None => {
+                self.places.insert(name.clone(), self.entries.len());
+                self.entries.push((name, tensor));
+            }
         }
     }
 
     /// Takes a tensor out.
     pub fn remove(&mut self, name: &str) -> Option<Tensor> {
-        let i = self.0.iter().position(|(n, _)| n == name)?;
-        Some(self.0.remove(i).1)
+        let gone = self.places.remove(name)?;
+        self.places.values_mut().filter(|i| **i > gone).for_each(|i| *i -= 1);
+        Some(self.entries.remove(gone).1)
     }
 
     /// The names, in order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(n, _)| n.as_str())
+        self.entries.iter().map(|(n, _)| n.as_str())
     }
 
     /// The entries, owned.
     pub fn into_entries(self) -> Vec<(String, Tensor)> {
-        self.0
+        self.entries
     }
 }
 
 impl Deref for StateDict {
     type Target = [(String, Tensor)];
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.entries
     }
 }
 
@@ -96,6 +104,7 @@ fn slots<M: Module + ?Sized>(module: &M) -> Vec<Slot> {
 }
 
 pub(super) fn state_dict<M: Module + ?Sized>(module: &M) -> StateDict {
+    walk(module, "", &mut |prefix, fields| fields.state_pre_hooks.iter().for_each(|hook| hook(prefix)));
     let mut state: StateDict =
         slots(module).into_iter().map(|slot| (slot.name, detached(&slot.tensor))).collect();
     let mut hooks = Vec::new();
@@ -127,8 +136,8 @@ pub(super) fn load_state_dict<M: Module + ?Sized>(
             None => {}
         }
     }
-    let known = |name: &&str| slots.iter().any(|s| s.name == *name);
-    keys.unexpected = state.keys().filter(|name| !known(name)).map(String::from).collect();
+    let known: HashSet<&str> = slots.iter().map(|s| s.name.as_str()).collect();
+    keys.unexpected = state.keys().filter(|name| !known.contains(name)).map(String::from).collect();
     // Those of children come before that of their parent.
     after.iter().rev().for_each(|hook| hook(&mut keys));
     if strict {

@@ -1,6 +1,6 @@
 //! Weight normalisation, spectral normalisation, orthogonal matrices.
 
-use cresset_core::{IntList, Result, Tensor, ensure, library, no_grad, ops};
+use cresset_core::{IntList, Result, Tensor, bail, ensure, no_grad, ops};
 
 use super::parametrize::{Parametrization, Parametrized};
 use crate::init;
@@ -29,13 +29,13 @@ struct WeightNorm {
 }
 
 impl Parametrization for WeightNorm {
-    fn weight(&self, originals: &[&Tensor]) -> Result<Tensor> {
-        let [g, v] = originals else { cresset_core::bail!("weight_norm has two originals") };
+    fn forward(&self, originals: &[&Tensor]) -> Result<Tensor> {
+        let [g, v] = originals else { bail!("weight_norm has two originals") };
         v.mul(&g.div(&norm_except_dim(v, self.dim)?)?)
     }
 
-    fn originals(&self, weight: &Tensor) -> Result<Vec<Tensor>> {
-        Ok(vec![norm_except_dim(weight, self.dim)?, weight.clone()])
+    fn right_inverse(&self, weight: &Tensor) -> Result<Option<Vec<Tensor>>> {
+        Ok(Some(vec![norm_except_dim(weight, self.dim)?, weight.clone()]))
     }
 }
 
@@ -139,7 +139,7 @@ fn normalized(x: &Tensor, eps: f64) -> Result<Tensor> {
 }
 
 impl Parametrization for SpectralNorm {
-    fn weight(&self, originals: &[&Tensor]) -> Result<Tensor> {
+    fn forward(&self, originals: &[&Tensor]) -> Result<Tensor> {
         let weight = originals[0];
         let (Some(u), Some(v)) = (&self._u, &self._v) else { return normalized(weight, self.eps) };
         let matrix = self.matrix(weight)?;
@@ -149,6 +149,11 @@ impl Parametrization for SpectralNorm {
         // The next call changes the buffers in place.
         let (u, v) = (u.clone_tensor()?, v.clone_tensor()?);
         weight.div(&u.vdot(&matrix.mv(&v)?)?)
+    }
+
+    /// The weight is divided again; that it has the norm already is left to the caller.
+    fn right_inverse(&self, weight: &Tensor) -> Result<Option<Vec<Tensor>>> {
+        Ok(Some(vec![weight.clone()]))
     }
 }
 
@@ -195,7 +200,7 @@ fn weight_of<M: Module>(module: &mut M, name: &str) -> Result<Tensor> {
     match module.own_parameter(name) {
         Some(p) => Ok(p.detach()),
         None => {
-            cresset_core::bail!(Value, "Module '{}' has no parameter with name '{name}'", module.name())
+            bail!(Value, "Module '{}' has no parameter or buffer with name '{name}'", module.repr())
         }
     }
 }
@@ -224,18 +229,11 @@ impl Orthogonal {
         if !use_trivialization {
             return Ok(Orthogonal { base: None, map });
         }
-        let q = tall(weight)?;
-        let (n, k) = (q.size(-2)?, q.size(-1)?);
-        let base = if n == k {
-            if is_orthogonal(&q)? { q.clone_tensor()? } else { make_orthogonal(&q)? }
-        } else {
-            let mut sizes = q.sizes();
-            let last = sizes.len() - 1;
-            sizes[last] = n - k;
-            let more = init::normal_(&ops::new_empty(&q, sizes)?)?;
-            make_orthogonal(&ops::cat_with(&[q, more], |o| o.dim(-1))?)?
-        };
-        Ok(Orthogonal { base: Some(Buffer::new(base)), map })
+        // `right_inverse` fills it.
+        let mut sizes = tall(weight)?.sizes();
+        let last = sizes.len() - 1;
+        sizes[last] = sizes[last - 1];
+        Ok(Orthogonal { base: Some(Buffer::new(ops::new_zeros(weight, sizes)?)), map })
     }
 
     /// The orthogonal matrix of a tall one.
@@ -262,25 +260,28 @@ impl Orthogonal {
                     (one.add_with(&skew, |o| o.alpha(-0.5))?, one.add_with(&skew, |o| o.alpha(0.5))?);
                 ops::linalg_solve(&left, &right)?
             }
-            _ => matrix_exp(&skew)?,
+            _ => ops::linalg_matrix_exp(&skew)?,
         };
         if n == k { Ok(q) } else { q.narrow(-1, 0, k) }
-    }
-}
-
-fn matrix_exp(x: &Tensor) -> Result<Tensor> {
-    let Some(op) = library::find("linalg_matrix_exp", "") else {
-        cresset_core::bail!(NotImplemented, "orthogonal: the matrix exponential is not there yet");
-    };
-    match op.call(&[("self".into(), x.into())])?.into_iter().next() {
-        Some(cresset_core::Value::Tensor(t)) => Ok(t),
-        _ => cresset_core::bail!("linalg_matrix_exp gave no tensor"),
     }
 }
 
 /// With at least as many rows as columns.
 fn tall(x: &Tensor) -> Result<Tensor> {
     if x.size(-2)? < x.size(-1)? { x.transpose(-2, -1) } else { Ok(x.clone()) }
+}
+
+/// A square orthogonal matrix whose first columns are those of a tall one, made orthogonal.
+fn completed(q: &Tensor) -> Result<Tensor> {
+    let (n, k) = (q.size(-2)?, q.size(-1)?);
+    if n == k {
+        return if is_orthogonal(q)? { Ok(q.clone()) } else { make_orthogonal(q) };
+    }
+    let mut sizes = q.sizes();
+    let last = sizes.len() - 1;
+    sizes[last] = n - k;
+    let more = init::normal_(&ops::new_empty(q, sizes)?)?;
+    make_orthogonal(&ops::cat_with(&[q.clone(), more], |o| o.dim(-1))?)
 }
 
 fn is_orthogonal(q: &Tensor) -> Result<bool> {
@@ -299,7 +300,7 @@ fn make_orthogonal(a: &Tensor) -> Result<Tensor> {
 }
 
 impl Parametrization for Orthogonal {
-    fn weight(&self, originals: &[&Tensor]) -> Result<Tensor> {
+    fn forward(&self, originals: &[&Tensor]) -> Result<Tensor> {
         let x = originals[0];
         let is_wide = x.size(-2)? < x.size(-1)?;
         let mut q = self.orthogonal(&tall(x)?)?;
@@ -309,12 +310,13 @@ impl Parametrization for Orthogonal {
         if is_wide { q.transpose(-2, -1) } else { Ok(q) }
     }
 
-    fn originals(&self, weight: &Tensor) -> Result<Vec<Tensor>> {
-        if self.base.is_some() {
+    fn right_inverse(&self, weight: &Tensor) -> Result<Option<Vec<Tensor>>> {
+        if let Some(base) = &self.base {
+            base.copy_(&completed(&tall(weight)?)?)?;
             // The base is the matrix; its factor is the identity, which minus the identity gives.
             let start = ops::zeros_like(weight)?;
             start.diagonal_with(|o| o.dim1(-2).dim2(-1))?.fill_(-1)?;
-            return Ok(vec![start]);
+            return Ok(Some(vec![start]));
         }
         ensure!(
             self.map == OrthogonalMap::Householder,
@@ -326,7 +328,7 @@ impl Parametrization for Orthogonal {
         let diagonal = a.diagonal_with(|o| o.dim1(-2).dim2(-1))?;
         diagonal.sign_()?;
         diagonal.copy_(&ops::where_self(&tau.eq_scalar(0)?, &diagonal.neg()?, &diagonal)?)?;
-        Ok(vec![if is_wide { a.transpose(-2, -1)? } else { a }])
+        Ok(Some(vec![if is_wide { a.transpose(-2, -1)? } else { a }]))
     }
 }
 
@@ -353,7 +355,7 @@ pub fn orthogonal<M: Module + Clone>(module: M) -> Result<Parametrized<M>> {
 /// [`orthogonal`] with optional settings.
 ///
 /// # Errors
-/// As [`orthogonal`], and `NotImplemented` for a map that cannot be undone.
+/// As [`orthogonal`], and for reflections of a complex matrix.
 pub fn orthogonal_with<M: Module + Clone>(
     mut module: M,
     options: impl FnOnce(OrthogonalOptions) -> OrthogonalOptions,

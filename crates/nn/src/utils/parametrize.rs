@@ -6,24 +6,49 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use cresset_core::{Result, Tensor, bail, ensure, no_grad};
+use cresset_core::{Error, ErrorKind, Result, Tensor, bail, ensure, no_grad};
 
-use crate::module::{Forward, Module, Parameter, Visitor};
+use crate::module::{Forward, Module, Parameter, Visitor, torch_size};
 
 /// How a parameter is computed, and how back.
+///
+/// ```
+/// # use cresset_nn::{Linear, Module, utils::parametrize::{Parametrization, Parametrized}};
+/// # use cresset_core::{Result, Tensor};
+/// /// Makes a matrix symmetric.
+/// #[derive(Debug, Module)]
+/// struct Symmetric;
+///
+/// impl Parametrization for Symmetric {
+///     fn forward(&self, originals: &[&Tensor]) -> Result<Tensor> {
+///         let upper = originals[0].triu()?;
+///         upper.add(&upper.triu_with(|o| o.diagonal(1))?.t()?)
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let layer = Parametrized::new(Linear::new(3, 3)?).register("weight", Symmetric)?;
+/// let weight = layer.computed()?.weight.clone();
+/// assert!(weight.equal(&weight.t()?)?);
+/// let keys: Vec<String> = layer.named_parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(keys, ["bias", "parametrizations.weight.original"]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Parametrization: Module {
     /// The parameter.
     ///
     /// # Errors
     /// Those of the computation.
-    fn weight(&self, originals: &[&Tensor]) -> Result<Tensor>;
+    fn forward(&self, originals: &[&Tensor]) -> Result<Tensor>;
 
-    /// The tensors that give that parameter; `weight` itself, unless the parametrization says otherwise.
+    /// The tensors that give that parameter; nothing if there is no way back.
     ///
     /// # Errors
-    /// When there are none.
-    fn originals(&self, weight: &Tensor) -> Result<Vec<Tensor>> {
-        Ok(vec![weight.clone()])
+    /// Those of the computation.
+    fn right_inverse(&self, weight: &Tensor) -> Result<Option<Vec<Tensor>>> {
+        let _ = weight;
+        Ok(None)
     }
 }
 
@@ -60,16 +85,27 @@ impl ParametrizationList {
             Some(rules) => rules,
             None => bail!("a list of parametrizations is empty"),
         };
-        rest.iter().try_fold(first.weight(&originals)?, |weight, rule| rule.weight(&[&weight]))
+        rest.iter().try_fold(first.forward(&originals)?, |weight, rule| rule.forward(&[&weight]))
     }
 
     /// Sets the originals so that the parameter is `weight`.
     fn assign(&self, weight: &Tensor) -> Result<()> {
         let mut now = vec![weight.clone()];
         for rule in self.rules.iter().rev() {
-            now = rule.originals(&now[0])?;
+            ensure!(now.len() == 1, Value, "`right_inverse` should return a tensor. Got list");
+            now = match rule.right_inverse(&now[0])? {
+                Some(originals) => originals,
+                None => bail!("parametrization {} does not implement right_inverse.", rule.name()),
+            };
         }
-        self.originals.iter().zip(&now).try_for_each(|(p, value)| p.copy_(value).map(|_| ()))
+        let want = self.originals.len();
+        ensure!(
+            now.len() == want,
+            Value,
+            "'right_inverse' must return a sequence of tensors of length {want}. Got a sequence of length {}.",
+            now.len()
+        );
+        self.originals.iter().zip(&now).try_for_each(|(p, value)| p.detach().copy_(value).map(|_| ()))
     }
 }
 
@@ -181,63 +217,80 @@ impl<M: Module + Clone> Parametrized<M> {
         Parametrized { module, lists: Lists::default() }
     }
 
-    /// Computes the parameter of that name from now on; it keeps its value where the parametrization can be undone.
+    /// Computes the parameter of that name from now on; it keeps its value where the parametrization has a way back.
     /// Several of one parameter go one after the other.
     ///
+    /// A single original is the parameter itself, so an optimizer that has it goes on with it.
+    ///
     /// # Errors
-    /// `Value` when the module itself has no such parameter, or the shape would change.
+    /// `Value` when the module itself has no such parameter, or its shape or dtype would change.
     pub fn register(mut self, name: &str, rule: impl Parametrization + 'static) -> Result<Parametrized<M>> {
         let _guard = no_grad();
         let rule: Arc<dyn Parametrization> = Arc::new(rule);
-        let before = self.value(name)?;
+        rule.set_training(self.module.is_training());
         match self.lists.0.iter_mut().find(|(n, _)| n == name) {
             Some((_, list)) => {
+                let now = list.weight()?;
+                check_same_kind(Some(name), &now, &rule.forward(&[&now])?)?;
                 list.rules.push(rule);
-                list.assign(&before)?;
             }
             None => {
-                let originals = rule.originals(&before)?;
-                let fresh = |t: &Tensor| Parameter::new(t.detach().clone_tensor()?);
-                let originals = originals.iter().map(fresh).collect::<Result<_>>()?;
-                self.lists.0.push((name.into(), ParametrizationList { originals, rules: vec![rule] }));
+                let list = self.first(name, rule)?;
+                self.lists.0.push((name.into(), list));
             }
         }
-        let after = self.value(name)?;
-        ensure!(
-            after.sizes() == before.sizes() && after.dtype() == before.dtype(),
-            Value,
-            "Registering a parametrization may not change the shape or the dtype of the tensor. Shape before: {:?}, after: {:?}",
-            &before.sizes()[..],
-            &after.sizes()[..]
-        );
         Ok(self)
     }
 
-    /// The parameter of that name, computed if it is parametrized.
-    fn value(&mut self, name: &str) -> Result<Tensor> {
-        if let Some((_, list)) = self.lists.0.iter().find(|(n, _)| n == name) {
-            return list.weight();
-        }
-        match self.module.own_parameter(name) {
-            Some(p) => Ok(p.detach()),
-            None => bail!(
+    /// The list of a parameter that was not parametrized.
+    fn first(&mut self, name: &str, rule: Arc<dyn Parametrization>) -> Result<ParametrizationList> {
+        let Some(parameter) = self.module.own_parameter(name) else {
+            bail!(
                 Value,
                 "Module '{}' does not have a parameter, a buffer, or a parametrized element with name '{name}'",
-                self.module.name()
-            ),
+                self.module.repr()
+            )
+        };
+        let weight = parameter.detach();
+        let values = match rule.right_inverse(&weight) {
+            // This one has no way back from here: what it computes is new.
+            Err(error) if error.kind() == ErrorKind::NotImplemented => None,
+            values => values?,
+        };
+        let values = values.unwrap_or_else(|| vec![weight.clone()]);
+        let computed = rule.forward(&values.iter().collect::<Vec<_>>())?;
+        check_same_kind(None, &weight, &computed)?;
+        let originals = match &values[..] {
+            [value] => {
+                if !value.same(&weight) {
+                    parameter.set_data(value)?;
+                }
+                vec![parameter.clone()]
+            }
+            several => several.iter().map(|t| Parameter::new(t.clone_tensor()?)).collect::<Result<_>>()?,
+        };
+        Ok(ParametrizationList { originals, rules: vec![rule] })
+    }
+
+    /// Whether the parameter of that name is computed.
+    pub fn is_parametrized(&self, name: &str) -> bool {
+        self.list(name).is_ok()
+    }
+
+    fn list(&self, name: &str) -> Result<&ParametrizationList> {
+        match self.lists.0.iter().find(|(n, _)| n == name) {
+            Some((_, list)) => Ok(list),
+            None => bail!(Value, "Module {} does not have a parametrization on {name}", self.repr()),
         }
     }
 
     /// Sets the originals so that the parameter has that value.
     ///
     /// # Errors
-    /// `Value` when it is not parametrized; what undoing the parametrization gives.
+    /// `Value` when it is not parametrized, `Runtime` when a parametrization has no way back.
     pub fn assign(&self, name: &str, weight: &Tensor) -> Result<()> {
         let _guard = no_grad();
-        match self.lists.0.iter().find(|(n, _)| n == name) {
-            Some((_, list)) => list.assign(weight),
-            None => bail!(Value, "{} does not have a parametrization on {name}", self.module.name()),
-        }
+        self.list(name)?.assign(weight)
     }
 
     /// The module with its parameters computed, for one call: gradients flow to the originals.
@@ -254,22 +307,65 @@ impl<M: Module + Clone> Parametrized<M> {
         Ok(module)
     }
 
+    /// Ends the parametrizations of one parameter, as `torch.nn.utils.parametrize.remove_parametrizations`: it has its
+    /// computed value from now on, or that of its original.
+    ///
+    /// # Errors
+    /// `Value` when it is not parametrized, or has several originals that are to stay as they are.
+    pub fn remove_parametrizations(&mut self, name: &str, leave_parametrized: bool) -> Result<()> {
+        let _guard = no_grad();
+        let list = self.list(name)?;
+        let parameter = match &list.originals[..] {
+            [original] => {
+                if leave_parametrized {
+                    original.set_data(&list.weight()?.clone_tensor()?)?;
+                }
+                original.clone()
+            }
+            _ if leave_parametrized => Parameter::new(list.weight()?.clone_tensor()?)?,
+            _ => bail!(
+                Value,
+                "Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is parametrized in terms of a sequence of tensors."
+            ),
+        };
+        if let Some(own) = self.module.own_parameter(name) {
+            *own = parameter;
+        }
+        self.lists.0.retain(|(n, _)| n != name);
+        Ok(())
+    }
+
     /// Ends all parametrizations: the parameters keep their computed values.
     ///
     /// # Errors
     /// Those of the computation.
     pub fn remove(mut self) -> Result<M> {
-        for (name, list) in &self.lists.0 {
-            let value = {
-                let _guard = no_grad();
-                list.weight()?.detach().clone_tensor()?
-            };
-            if let Some(p) = self.module.own_parameter(name) {
-                *p = Parameter::new(value)?;
-            }
+        while let Some((name, _)) = self.lists.0.first().cloned() {
+            self.remove_parametrizations(&name, true)?;
         }
         Ok(self.module)
     }
+}
+
+/// That a parametrization keeps shape and dtype of the parameter; `more` is the name of one that has others already.
+fn check_same_kind(more: Option<&str>, before: &Tensor, after: &Tensor) -> Result<()> {
+    let complain = |what: &str, old: String, new: String| {
+        let (flag, old_name, new_name) = match more {
+            None => ("", "unparametrized ".into(), "parametrized ".into()),
+            Some(name) => ("the ", format!("module.{name}."), format!("parametrization(module.{name}).")),
+        };
+        Error::value(format!(
+            "Registering a parametrization may not change the {what} of the tensor, unless {flag}`unsafe` flag is enabled.\n{old_name}{what}: {old}\n{new_name}{what}: {new}"
+        ))
+    };
+    if before.dtype() != after.dtype() {
+        let [before, after] = [before, after].map(|t| format!("torch.{}", t.dtype().name()));
+        return Err(complain("dtype", before, after));
+    }
+    if before.sizes() != after.sizes() {
+        return Err(complain("shape", torch_size(&before.sizes()), torch_size(&after.sizes())));
+    }
+    Ok(())
 }
 
 impl<M: Module> Module for Parametrized<M> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use cresset_core::{Result, Tensor, ops};
+use cresset_core::{Result, Tensor, no_grad, ops};
 use cresset_nn::{
     Bilinear, Forward, Hooked, LSTM, Linear, MSELoss, Module, MultiheadAttention, ReLU, Sequential,
     Transformer,
@@ -176,6 +176,13 @@ fn state_hooks_change_what_is_saved_and_loaded() -> Result<()> {
     model.load_state_dict(&model.state_dict(), true)?;
     handle.remove();
     assert_eq!(keys(), ["0.weight", "0.bias"]);
+    let before = layer.register_state_dict_pre_hook(|linear, prefix| {
+        assert_eq!((linear.weight.numel(), prefix), (2, "0."));
+        let _guard = no_grad();
+        linear.weight.fill_(7).unwrap();
+    });
+    assert_eq!(model.state_dict().get("0.weight").unwrap().to_vec::<f32>()?, [7.0; 2]);
+    before.remove();
     // A deep copy has hooks of its own.
     let copy = layer.deep_copy()?;
     copy.register_state_dict_post_hook(|state, _| *state = Default::default());

@@ -160,6 +160,47 @@ fn dictionaries_and_descendants_have_dotted_names() -> Result<()> {
 }
 
 #[test]
+fn parts_are_found_by_dotted_names() -> Result<()> {
+    let net = net()?;
+    let names: Vec<String> = net.named_modules().into_iter().map(|(n, _)| n).collect();
+    assert_eq!(names, ["", "fc1", "norm", "blocks", "blocks.0", "blocks.1"]);
+    assert_eq!((net.modules().len(), net.children().len()), (6, 3));
+    assert_eq!(net.get_submodule("blocks.1")?.name(), "Linear");
+    assert_eq!(net.get_submodule("")?.name(), "Net");
+    assert!(net.get_parameter("blocks.1.weight")?.same(&net.blocks[1].weight));
+    assert!(net.get_parameter("scale")?.same(&net.scale));
+    assert!(
+        net.get_buffer("norm.running_mean")?.same(net.norm.as_ref().unwrap().running_mean.as_ref().unwrap())
+    );
+    let text = |error: cresset_core::Error| error.message().to_string();
+    assert_eq!(text(net.get_submodule("blocks.2.x").err().unwrap()), "ModuleList has no attribute `2`");
+    assert_eq!(text(net.get_parameter("fc1.table").err().unwrap()), "Linear has no attribute `table`");
+    assert_eq!(text(net.get_buffer("fc1.weight").err().unwrap()), "Linear has no attribute `weight`");
+    Ok(())
+}
+
+#[test]
+fn a_sequential_is_edited_as_in_python() -> Result<()> {
+    let mut model = sequential![ReLU::new(), Dropout::new(0.5)?];
+    model.append(Linear::new(2, 3)?);
+    model.insert(-3, Linear::new(2, 2)?)?;
+    let names = |model: &Sequential| {
+        let parts = model.named_children().into_iter().map(|(n, m)| format!("{n} {}", m.name()));
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(names(&model), "0 Linear, 1 ReLU, 2 Dropout, 3 Linear");
+    assert_eq!(names(&model.slice(2..9)), "2 Dropout, 3 Linear");
+    assert_eq!(model.pop(1)?.name(), "ReLU");
+    model.set(-2, ReLU::new())?;
+    model.extend(sequential![ReLU::new()]);
+    assert_eq!(names(&model), "0 Linear, 1 ReLU, 2 Linear, 3 ReLU");
+    assert_eq!(model.insert(5, ReLU::new()).unwrap_err().message(), "Index out of range: 5");
+    assert_eq!(model.set(4, ReLU::new()).unwrap_err().message(), "index 4 is out of range");
+    assert_eq!(Sequential::new().pop(-1).err().unwrap().message(), "index -1 is out of range");
+    Ok(())
+}
+
+#[test]
 fn dropout_of_channels_takes_inputs_without_batch() -> Result<()> {
     cresset_core::random::manual_seed(0);
     let (one, rows) = (Dropout1d::new(0.5)?, filled(&[64, 3], 1.0)?);

@@ -3,6 +3,7 @@
 use cresset_core::random::manual_seed;
 use cresset_core::{DType, Result, Tensor, ops};
 use cresset_nn::utils::parametrizations::{OrthogonalMap, orthogonal_with, spectral_norm, weight_norm};
+use cresset_nn::utils::parametrize::{Parametrization, Parametrized};
 use cresset_nn::utils::prune::{self, Amount, BasePruningMethod, L1Unstructured, LnStructured, Pruned};
 use cresset_nn::utils::{Average, AveragedModel, fuse_conv_bn_eval, parametrize, update_bn};
 use cresset_nn::{BatchNorm1d, BatchNorm2d, Conv2d, Forward, Linear, Module, Sequential};
@@ -96,7 +97,73 @@ fn orthogonal_keeps_the_columns_orthogonal() -> Result<()> {
         original.detach().add_(&ops::full([3, 2], 0.3)?.tril_with(|o| o.diagonal(-1))?)?;
         let weight = layer.computed()?.weight.clone();
         near(&weight.t()?.mm(&weight)?, &[1.0, 0.0, 0.0, 1.0]);
+        let goal = Tensor::from_slice(&[0_f32, 1.0, 1.0, 0.0, 0.0, 0.0], [3, 2])?;
+        layer.assign("weight", &goal)?;
+        near(&layer.computed()?.weight, &[0.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
     }
+    let about_zero =
+        |map| orthogonal_with(linear(&WEIGHT, 3)?, |o| o.orthogonal_map(map).use_trivialization(false));
+    let layer = about_zero(OrthogonalMap::Cayley)?;
+    near(&layer.computed()?.weight, &[0.666_667, -0.333_333, -0.333_333, 0.666_667, 0.666_667, 0.666_667]);
+    let error = layer.assign("weight", &ops::zeros([3, 2])?).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "It is not possible to assign to the matrix exponential or the Cayley parametrizations when use_trivialization=False."
+    );
+    let layer = about_zero(OrthogonalMap::MatrixExp)?;
+    near(&layer.computed()?.weight, &[0.577_972, -0.422_028, -0.422_028, 0.577_972, 0.698_456, 0.698_456]);
+    let layer = about_zero(OrthogonalMap::Householder)?;
+    near(&layer.computed()?.weight, &[0.948_683, 0.049_386, 0.0, -0.987_730, 0.316_228, -0.148_159]);
+    Ok(())
+}
+
+/// The first row, or everything in another dtype.
+#[derive(Debug, Module)]
+struct Odd(#[module(skip)] bool);
+
+impl Parametrization for Odd {
+    fn forward(&self, originals: &[&Tensor]) -> Result<Tensor> {
+        if self.0 { originals[0].narrow(0, 0, 1) } else { originals[0].to_dtype(DType::F64) }
+    }
+}
+
+#[test]
+fn a_parametrization_keeps_the_kind_of_its_parameter() -> Result<()> {
+    let refused = |layer: Parametrized<Linear>, rule| {
+        let error = layer.register("weight", rule).err().unwrap();
+        error.message().split_once("\n").unwrap().1.to_string()
+    };
+    let plain = || Ok::<_, cresset_core::Error>(Parametrized::new(linear(&WEIGHT, 3)?));
+    assert_eq!(
+        refused(plain()?, Odd(true)),
+        "unparametrized shape: torch.Size([3, 2])\nparametrized shape: torch.Size([1, 2])"
+    );
+    assert_eq!(
+        refused(weight_norm(linear(&WEIGHT, 3)?)?, Odd(false)),
+        "module.weight.dtype: torch.float32\nparametrization(module.weight).dtype: torch.float64"
+    );
+    assert_eq!(
+        orthogonal_with(linear(&WEIGHT, 3)?, |o| o.name("w")).err().unwrap().message(),
+        "Module 'Linear(in_features=2, out_features=3, bias=True)' has no parameter or buffer with name 'w'"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_parameter_survives_its_parametrization() -> Result<()> {
+    let layer = linear(&WEIGHT, 3)?;
+    let weight = layer.weight.clone();
+    let mut layer = spectral_norm(layer)?;
+    assert!(layer.get_parameter("parametrizations.weight.original")?.same(&weight));
+    layer.eval();
+    let computed = layer.computed()?.weight.detach().to_vec::<f32>()?;
+    layer.remove_parametrizations("weight", true)?;
+    assert!(layer.get_parameter("weight")?.same(&weight) && !layer.is_parametrized("weight"));
+    near(&weight, &computed);
+    let error = layer.remove_parametrizations("weight", true).unwrap_err();
+    assert!(error.message().ends_with("does not have a parametrization on weight"), "{error}");
+    let mut layer = weight_norm(layer.remove()?)?;
+    assert!(layer.remove_parametrizations("weight", false).is_err());
     Ok(())
 }
 
