@@ -9,306 +9,108 @@ use crate::optimizer::{self, Adagrad, Adam, Direction, Rule, Sgd};
 use crate::supported::{floats, require};
 use crate::{DType, Result, Scalar, Tensor, copy, ensure, op_list};
 
-pub(crate) static OPS: &[&OpDef] = op_list![
-    _amp_foreach_non_finite_check_and_unscale_,
-    _amp_update_scale_,
-    _fused_adagrad_,
-    _fused_adagrad_tensor_lr_,
-    _fused_adam_,
-    _fused_adam_tensor_lr_,
-    _fused_adamw_,
-    _fused_adamw_tensor_lr_,
-    _fused_sgd_,
-    _fused_sgd_tensor_lr_
-];
+/// Declares steps on lists of tensors. Each is two operators: with a learning rate that is a number, and one that is a tensor.
+/// After their schemas stand the lists, the arguments before and after the learning rate, and the rules of all tensors with
+/// their states.
+macro_rules! fused_steps {
+    ($($(#[$doc:meta])* $name:ident, $tensor_lr:ident: $schema:literal, $tensor_schema:literal,
+        ($this:ident, $grads:ident $(, $list:ident)*) ($($before:ident: $before_type:ident),*) $lr:ident
+        ($($after:ident: $after_type:ident),*) $rules:block)*) => {
+        pub(crate) static OPS: &[&OpDef] = op_list![
+            _amp_foreach_non_finite_check_and_unscale_,
+            _amp_update_scale_,
+            $($name, $tensor_lr),*
+        ];
+        $(
+            $(#[$doc])*
+            #[op($schema, no_grad = "a step of an optimizer")]
+            mod $name {
+                fn kernel(
+                    $this: &[Tensor],
+                    $grads: &[Tensor],
+                    $($list: &[Tensor],)*
+                    $($before: $before_type,)*
+                    $lr: f64,
+                    $($after: $after_type,)*
+                    grad_scale: Option<&Tensor>,
+                    found_inf: Option<&Tensor>,
+                ) -> Result<()> {
+                    if proceed($grads, grad_scale, found_inf)? {
+                        let (rules, states) = $rules;
+                        optimizer::run(&rules, $this, $grads, states)?;
+                    }
+                    Ok(())
+                }
+            }
 
-/// One step of Adam on all tensors of a list.
-#[op(
-    "_fused_adam_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
-    no_grad = "a step of an optimizer"
-)]
-mod _fused_adam_ {
-    fn kernel(
-        this: &[Tensor],
-        grads: &[Tensor],
-        exp_avgs: &[Tensor],
-        exp_avg_sqs: &[Tensor],
-        max_exp_avg_sqs: &[Tensor],
-        state_steps: &[Tensor],
-        lr: f64,
-        beta1: f64,
-        beta2: f64,
-        weight_decay: f64,
-        eps: f64,
-        amsgrad: bool,
-        maximize: bool,
-        grad_scale: Option<&Tensor>,
-        found_inf: Option<&Tensor>,
-    ) -> Result<()> {
-        let direction = Direction::new(maximize, weight_decay, None);
-        let rule = |step| Adam::new(direction, lr, (beta1, beta2), eps, amsgrad, step);
-        let largest = if amsgrad { max_exp_avg_sqs } else { &[] };
-        if proceed(grads, grad_scale, found_inf)? {
-            let rules = by_step("_fused_adam_", grads, state_steps, rule)?;
-            optimizer::run(&rules, this, grads, [exp_avgs, exp_avg_sqs, largest])?;
+            /// The same with a learning rate that is a tensor.
+            #[op($tensor_schema, composite)]
+            mod $tensor_lr {
+                fn kernel(
+                    $this: &[Tensor],
+                    $grads: &[Tensor],
+                    $($list: &[Tensor],)*
+                    $($before: $before_type,)*
+                    $lr: &Tensor,
+                    $($after: $after_type,)*
+                    grad_scale: Option<&Tensor>,
+                    found_inf: Option<&Tensor>,
+                ) -> Result<()> {
+                    let $lr = $lr.item()?.to_f64();
+                    $name::call($this, $grads, $($list,)* $($before,)* $lr, $($after,)* grad_scale, found_inf)
+                }
+            }
+        )*
+    };
+}
+
+fused_steps! {
+    /// One step of Adam on all tensors of a list.
+    _fused_adam_, _fused_adam_tensor_lr_:
+        "_fused_adam_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+        "_fused_adam_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, Tensor lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+        (this, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps) () lr (beta1: f64, beta2: f64, weight_decay: f64, eps: f64, amsgrad: bool, maximize: bool)
+        {
+            let direction = Direction::new(maximize, weight_decay, None);
+            let rule = |step| Adam::new(direction, lr, (beta1, beta2), eps, amsgrad, step);
+            let largest = if amsgrad { max_exp_avg_sqs } else { &[] };
+            (by_step(grads, state_steps, rule)?, [exp_avgs, exp_avg_sqs, largest])
         }
-        Ok(())
-    }
-}
 
-/// [`_fused_adam_`] with a learning rate that is a tensor.
-#[op(
-    "_fused_adam_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, Tensor lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
-    composite
-)]
-mod _fused_adam_tensor_lr_ {
-    fn kernel(
-        this: &[Tensor],
-        grads: &[Tensor],
-        exp_avgs: &[Tensor],
-        exp_avg_sqs: &[Tensor],
-        max_exp_avg_sqs: &[Tensor],
-        state_steps: &[Tensor],
-        lr: &Tensor,
-        beta1: f64,
-        beta2: f64,
-        weight_decay: f64,
-        eps: f64,
-        amsgrad: bool,
-        maximize: bool,
-        grad_scale: Option<&Tensor>,
-        found_inf: Option<&Tensor>,
-    ) -> Result<()> {
-        let lr = lr.item()?.to_f64();
-        _fused_adam_::call(
-            this,
-            grads,
-            exp_avgs,
-            exp_avg_sqs,
-            max_exp_avg_sqs,
-            state_steps,
-            lr,
-            beta1,
-            beta2,
-            weight_decay,
-            eps,
-            amsgrad,
-            maximize,
-            grad_scale,
-            found_inf,
-        )
-    }
-}
-
-/// One step of AdamW on all tensors of a list.
-#[op(
-    "_fused_adamw_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
-    no_grad = "a step of an optimizer"
-)]
-mod _fused_adamw_ {
-    fn kernel(
-        this: &[Tensor],
-        grads: &[Tensor],
-        exp_avgs: &[Tensor],
-        exp_avg_sqs: &[Tensor],
-        max_exp_avg_sqs: &[Tensor],
-        state_steps: &[Tensor],
-        lr: f64,
-        beta1: f64,
-        beta2: f64,
-        weight_decay: f64,
-        eps: f64,
-        amsgrad: bool,
-        maximize: bool,
-        grad_scale: Option<&Tensor>,
-        found_inf: Option<&Tensor>,
-    ) -> Result<()> {
-        let direction = Direction::new(maximize, weight_decay, Some(lr));
-        let rule = |step| Adam::new(direction, lr, (beta1, beta2), eps, amsgrad, step);
-        let largest = if amsgrad { max_exp_avg_sqs } else { &[] };
-        if proceed(grads, grad_scale, found_inf)? {
-            let rules = by_step("_fused_adamw_", grads, state_steps, rule)?;
-            optimizer::run(&rules, this, grads, [exp_avgs, exp_avg_sqs, largest])?;
+    /// One step of AdamW on all tensors of a list.
+    _fused_adamw_, _fused_adamw_tensor_lr_:
+        "_fused_adamw_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+        "_fused_adamw_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, Tensor lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+        (this, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, state_steps) () lr (beta1: f64, beta2: f64, weight_decay: f64, eps: f64, amsgrad: bool, maximize: bool)
+        {
+            let direction = Direction::new(maximize, weight_decay, Some(lr));
+            let rule = |step| Adam::new(direction, lr, (beta1, beta2), eps, amsgrad, step);
+            let largest = if amsgrad { max_exp_avg_sqs } else { &[] };
+            (by_step(grads, state_steps, rule)?, [exp_avgs, exp_avg_sqs, largest])
         }
-        Ok(())
-    }
-}
 
-/// [`_fused_adamw_`] with a learning rate that is a tensor.
-#[op(
-    "_fused_adamw_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] exp_avgs, Tensor(d!)[] exp_avg_sqs, Tensor(e!)[] max_exp_avg_sqs, Tensor[] state_steps, *, Tensor lr, float beta1, float beta2, float weight_decay, float eps, bool amsgrad, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
-    composite
-)]
-mod _fused_adamw_tensor_lr_ {
-    fn kernel(
-        this: &[Tensor],
-        grads: &[Tensor],
-        exp_avgs: &[Tensor],
-        exp_avg_sqs: &[Tensor],
-        max_exp_avg_sqs: &[Tensor],
-        state_steps: &[Tensor],
-        lr: &Tensor,
-        beta1: f64,
-        beta2: f64,
-        weight_decay: f64,
-        eps: f64,
-        amsgrad: bool,
-        maximize: bool,
-        grad_scale: Option<&Tensor>,
-        found_inf: Option<&Tensor>,
-    ) -> Result<()> {
-        let lr = lr.item()?.to_f64();
-        _fused_adamw_::call(
-            this,
-            grads,
-            exp_avgs,
-            exp_avg_sqs,
-            max_exp_avg_sqs,
-            state_steps,
-            lr,
-            beta1,
-            beta2,
-            weight_decay,
-            eps,
-            amsgrad,
-            maximize,
-            grad_scale,
-            found_inf,
-        )
-    }
-}
-
-/// One step of Adagrad on all tensors of a list.
-#[op(
-    "_fused_adagrad_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] state_sums, Tensor(d!)[] state_steps, *, float lr, float lr_decay, float weight_decay, float eps, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
-    no_grad = "a step of an optimizer"
-)]
-mod _fused_adagrad_ {
-    fn kernel(
-        this: &[Tensor],
-        grads: &[Tensor],
-        state_sums: &[Tensor],
-        state_steps: &[Tensor],
-        lr: f64,
-        lr_decay: f64,
-        weight_decay: f64,
-        eps: f64,
-        maximize: bool,
-        grad_scale: Option<&Tensor>,
-        found_inf: Option<&Tensor>,
-    ) -> Result<()> {
-        let direction = Direction::new(maximize, weight_decay, None);
-        let rule = |step: f64| Adagrad { direction, rate: lr / (1.0 + (step - 1.0) * lr_decay), eps };
-        if proceed(grads, grad_scale, found_inf)? {
-            let rules = by_step("_fused_adagrad_", grads, state_steps, rule)?;
-            optimizer::run(&rules, this, grads, [state_sums, &[], &[]])?;
+    /// One step of Adagrad on all tensors of a list.
+    _fused_adagrad_, _fused_adagrad_tensor_lr_:
+        "_fused_adagrad_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] state_sums, Tensor(d!)[] state_steps, *, float lr, float lr_decay, float weight_decay, float eps, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+        "_fused_adagrad_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] state_sums, Tensor[] state_steps, *, Tensor lr, float lr_decay, float weight_decay, float eps, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+        (this, grads, state_sums, state_steps) () lr (lr_decay: f64, weight_decay: f64, eps: f64, maximize: bool)
+        {
+            let direction = Direction::new(maximize, weight_decay, None);
+            let rule = |step: f64| Adagrad { direction, rate: lr / (1.0 + (step - 1.0) * lr_decay), eps };
+            (by_step(grads, state_steps, rule)?, [state_sums, &[], &[]])
         }
-        Ok(())
-    }
-}
 
-/// [`_fused_adagrad_`] with a learning rate that is a tensor.
-#[op(
-    "_fused_adagrad_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] state_sums, Tensor[] state_steps, *, Tensor lr, float lr_decay, float weight_decay, float eps, bool maximize, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
-    composite
-)]
-mod _fused_adagrad_tensor_lr_ {
-    fn kernel(
-        this: &[Tensor],
-        grads: &[Tensor],
-        state_sums: &[Tensor],
-        state_steps: &[Tensor],
-        lr: &Tensor,
-        lr_decay: f64,
-        weight_decay: f64,
-        eps: f64,
-        maximize: bool,
-        grad_scale: Option<&Tensor>,
-        found_inf: Option<&Tensor>,
-    ) -> Result<()> {
-        let lr = lr.item()?.to_f64();
-        _fused_adagrad_::call(
-            this,
-            grads,
-            state_sums,
-            state_steps,
-            lr,
-            lr_decay,
-            weight_decay,
-            eps,
-            maximize,
-            grad_scale,
-            found_inf,
-        )
-    }
-}
-
-/// One step of stochastic gradient descent on all tensors of a list.
-#[op(
-    "_fused_sgd_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] momentum_buffer_list, *, float weight_decay, float momentum, float lr, float dampening, bool nesterov, bool maximize, bool is_first_step, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
-    no_grad = "a step of an optimizer"
-)]
-mod _fused_sgd_ {
-    fn kernel(
-        this: &[Tensor],
-        grads: &[Tensor],
-        momentum_buffer_list: &[Tensor],
-        weight_decay: f64,
-        momentum: f64,
-        lr: f64,
-        dampening: f64,
-        nesterov: bool,
-        maximize: bool,
-        is_first_step: bool,
-        grad_scale: Option<&Tensor>,
-        found_inf: Option<&Tensor>,
-    ) -> Result<()> {
-        let direction = Direction::new(maximize, weight_decay, None);
-        let rule = Sgd { direction, lr, momentum, dampening, nesterov, first: is_first_step };
-        let velocities = if momentum == 0.0 { &[] } else { momentum_buffer_list };
-        if proceed(grads, grad_scale, found_inf)? {
-            optimizer::run(&vec![rule.into(); grads.len()], this, grads, [velocities, &[], &[]])?;
+    /// One step of stochastic gradient descent on all tensors of a list.
+    _fused_sgd_, _fused_sgd_tensor_lr_:
+        "_fused_sgd_(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] momentum_buffer_list, *, float weight_decay, float momentum, float lr, float dampening, bool nesterov, bool maximize, bool is_first_step, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+        "_fused_sgd_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] momentum_buffer_list, *, float weight_decay, float momentum, Tensor lr, float dampening, bool nesterov, bool maximize, bool is_first_step, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
+        (this, grads, momentum_buffer_list) (weight_decay: f64, momentum: f64) lr (dampening: f64, nesterov: bool, maximize: bool, is_first_step: bool)
+        {
+            let direction = Direction::new(maximize, weight_decay, None);
+            let rule = Sgd { direction, lr, momentum, dampening, nesterov, first: is_first_step };
+            let velocities = if momentum == 0.0 { &[] } else { momentum_buffer_list };
+            (vec![rule.into(); grads.len()], [velocities, &[], &[]])
         }
-        Ok(())
-    }
-}
-
-/// [`_fused_sgd_`] with a learning rate that is a tensor.
-#[op(
-    "_fused_sgd_.tensor_lr(Tensor(a!)[] self, Tensor(b!)[] grads, Tensor(c!)[] momentum_buffer_list, *, float weight_decay, float momentum, Tensor lr, float dampening, bool nesterov, bool maximize, bool is_first_step, Tensor? grad_scale=None, Tensor? found_inf=None) -> ()",
-    composite
-)]
-mod _fused_sgd_tensor_lr_ {
-    fn kernel(
-        this: &[Tensor],
-        grads: &[Tensor],
-        momentum_buffer_list: &[Tensor],
-        weight_decay: f64,
-        momentum: f64,
-        lr: &Tensor,
-        dampening: f64,
-        nesterov: bool,
-        maximize: bool,
-        is_first_step: bool,
-        grad_scale: Option<&Tensor>,
-        found_inf: Option<&Tensor>,
-    ) -> Result<()> {
-        let lr = lr.item()?.to_f64();
-        _fused_sgd_::call(
-            this,
-            grads,
-            momentum_buffer_list,
-            weight_decay,
-            momentum,
-            lr,
-            dampening,
-            nesterov,
-            maximize,
-            is_first_step,
-            grad_scale,
-            found_inf,
-        )
-    }
 }
 
 /// Multiplies gradients by `inv_scale`, and sets `found_inf` to 1 if an element was infinite or NaN before.
@@ -392,12 +194,7 @@ fn proceed(grads: &[Tensor], grad_scale: Option<&Tensor>, found_inf: Option<&Ten
 }
 
 /// The rule of each tensor by the number of its step.
-fn by_step<R: Into<Rule>>(
-    name: &str,
-    grads: &[Tensor],
-    steps: &[Tensor],
-    rule: impl Fn(f64) -> R,
-) -> Result<Vec<Rule>> {
-    ensure!(steps.len() == grads.len(), "{name}: {} state_steps for {} tensors", steps.len(), grads.len());
+fn by_step<R: Into<Rule>>(grads: &[Tensor], steps: &[Tensor], rule: impl Fn(f64) -> R) -> Result<Vec<Rule>> {
+    ensure!(steps.len() == grads.len(), "expected {} state_steps, got {}", grads.len(), steps.len());
     steps.iter().map(|t| Ok(rule(t.item()?.to_f64()).into())).collect()
 }
