@@ -128,22 +128,14 @@ impl Adafactor {
         let (least, n) = (self.eps.0 * self.eps.0, n as f64);
         let longest = blocks.iter().map(|b| b.grad.len()).max().unwrap_or_default();
         together(blocks.iter_mut().collect(), longest, |b| {
-            *b.size = b
-                .rows
-                .iter()
-                .zip(b.grad.chunks(b.columns.len()))
-                .map(|(r, g)| energy(g, *r, b.columns, least))
-                .sum();
+            *b.size = energy(b.grad, b.rows, b.columns, least)
         });
         let update = blocks.iter().map(|b| *b.size).sum::<f64>();
         let rate = self.rate * (size / n).sqrt().max(self.eps.1);
         let excess = ((update / n).sqrt() / self.d).max(1.0);
         let rate = if self.maximize { rate } else { -rate } / excess;
         together(blocks, longest, |b| {
-            let rows = b.rows.iter().zip(b.grad.chunks(b.columns.len()));
-            for ((r, g), p) in rows.zip(b.param.chunks_mut(b.columns.len())) {
-                descend(p, g, *r, b.columns, least, self.shrink, rate);
-            }
+            descend(b.param, b.grad, (b.rows, b.columns), least, self.shrink, rate)
         });
     }
 }
@@ -213,6 +205,9 @@ fn summed<T: Real>(parts: &[T], width: usize) -> Vec<T> {
 /// The sum of `f` of each element.
 #[inline(always)]
 fn total<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> f64 {
+    if n < LANES {
+        return (0..n).map(|i| f(i).wide()).sum();
+    }
     let mut lanes = [T::ZERO; LANES];
     for i in (0..n / LANES * LANES).step_by(LANES) {
         for (lane, sum) in lanes.iter_mut().enumerate() {
@@ -247,18 +242,26 @@ multiversion! {
         total(param.len(), |i| param[i] * param[i])
     }
 
-    /// The sum of the squares of a row's updates.
-    fn energy<T: Real>(grad: &[T], row: T, columns: &[T], least: f64) -> f64 {
-        let (least, columns) = (T::real(least), &columns[..grad.len()]);
-        total(grad.len(), |i| grad[i] * grad[i] / (row * columns[i]).max_nan(least))
+    /// The sum of the squares of a block's updates.
+    fn energy<T: Real>(grad: &[T], rows: &[T], columns: &[T], least: f64) -> f64 {
+        let (least, width) = (T::real(least), columns.len().min(grad.len()));
+        let mut sum = 0.0;
+        for (g, row) in grad.chunks_exact(width).zip(rows) {
+            sum += total(width, |i| g[i] * g[i] / (*row * columns[i]).max_nan(least));
+        }
+        sum
     }
 
-    /// The last pass over a row.
-    fn descend<T: Real>(param: &mut [T], grad: &[T], row: T, columns: &[T], least: f64, shrink: f64, rate: f64) {
+    /// The last pass over a block.
+    fn descend<T: Real>(param: &mut [T], grad: &[T], moments: (&[T], &[T]), least: f64, shrink: f64, rate: f64) {
         let (least, shrink, rate) = (T::real(least), T::real(shrink), T::real(rate));
-        for ((p, g), c) in param.iter_mut().zip(grad).zip(columns) {
-            let update = T::ONE / (row * *c).max_nan(least).sqrt() * *g;
-            *p = rate.mul_add(update, *p * shrink);
+        let (rows, columns) = moments;
+        let width = columns.len().min(grad.len());
+        for ((p, g), row) in param.chunks_exact_mut(width).zip(grad.chunks_exact(width)).zip(rows) {
+            for ((p, g), c) in p.iter_mut().zip(g).zip(columns) {
+                let update = T::ONE / (*row * *c).max_nan(least).sqrt() * *g;
+                *p = rate.mul_add(update, *p * shrink);
+            }
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Adafactor: second moments kept as a row and a column.
 
+use cresset_core::optimizer;
 use cresset_core::value::Value;
 use cresset_core::{DType, Result, Tensor, ensure, ops};
 
-use super::num;
 use crate::hyper::{HyperValue, hyper, python_float};
 use crate::optimizer::{Item, Optimizer, Update};
-use crate::state::State;
 
 /// The least second moment (the dtype's epsilon, if it is not given) and the least size of a parameter.
 pub type AdafactorEps = (Option<f64>, f64);
@@ -66,7 +65,8 @@ hyper! {
 }
 
 /// Adafactor, as `torch.optim.Adafactor` (Shazeer and Stern 2018): for a matrix the second moment is the outer product
-/// of its means over rows and columns, divided by their mean.
+/// of its means over rows and columns, divided by their mean. A step is three passes: the means of the squares, the size of
+/// the update, the update; nothing of the parameter's size is stored between them.
 pub type Adafactor = Optimizer<AdafactorUpdate>;
 
 /// The update of [`Adafactor`].
@@ -85,43 +85,25 @@ fn update(item: Item<'_>, h: &AdafactorOptions) -> Result<()> {
     let (param, grad) = (&param, &grad);
     ensure!(!param.is_complex(), "Adafactor does not support complex parameters");
     ensure!(!grad.is_sparse(), "Adafactor does not support sparse gradients");
-    let grad = if h.maximize { grad.neg()? } else { grad.clone() };
     let step = state.next_step()?;
-    let eps = h.eps.0.unwrap_or_else(|| epsilon(param.dtype()));
-    let size = root_mean_square(param)?;
-    let rate = h.eps.1.max(size) * h.lr.min(1.0 / step.sqrt());
-    if h.weight_decay != 0.0 {
-        param.mul_(&num(1.0 - h.lr * h.weight_decay)?)?;
+    let rule = optimizer::Adafactor {
+        rate: h.lr.min(1.0 / step.sqrt()),
+        forget: step.powf(h.beta2_decay),
+        eps: (h.eps.0.unwrap_or_else(|| epsilon(param.dtype())), h.eps.1),
+        d: h.d,
+        shrink: 1.0 - h.lr * h.weight_decay,
+        maximize: h.maximize,
+    };
+    if grad.dim() < 2 {
+        return optimizer::adafactor(&rule, param, grad, &[&state.zeros_like("variance", param)?]);
     }
-    let forget = step.powf(h.beta2_decay);
-    let variance = match grad.dim() {
-        0 | 1 => {
-            let variance = state.zeros_like("variance", param)?;
-            variance.lerp_scalar_(&grad.mul(&grad)?, forget)?.clone_tensor()?
-        }
-        _ => factored(&grad, state, forget, eps)?,
+    let mut mean = |key: &str, over: usize| {
+        let mut sizes = grad.sizes().to_vec();
+        sizes[over] = 1;
+        state.tensor_or(key, || ops::zeros_with(sizes, |o| o.dtype(grad.dtype())))
     };
-    let update = variance.clamp_min_(eps * eps)?.rsqrt_()?.mul_(&grad)?;
-    let excess = (root_mean_square(&update)? / h.d).max(1.0);
-    param.add_with_(&update, |o| o.alpha(-rate / excess)).map(|_| ())
-}
-
-/// The second moment of a matrix (of the last two dimensions) from its row and column.
-fn factored(grad: &Tensor, state: &mut State, forget: f64, eps: f64) -> Result<Tensor> {
-    let mean = |key: &str, state: &mut State, dim: i64| -> Result<Tensor> {
-        let n = grad.size(dim)?;
-        let norm = ops::linalg_vector_norm_with(grad, |o| o.dim([dim]).keepdim(true))?;
-        let mean = norm.square_()?.div_(&num(n as f64)?)?;
-        let kept = state.tensor_or(key, || mean.zero())?;
-        kept.lerp_scalar_(&mean, forget)
-    };
-    let (row, column) = (mean("row_var", state, -1)?, mean("col_var", state, -2)?);
-    let least = row.mean_dim_with([-2], |o| o.keepdim(true))?.clamp_min_(eps)?;
-    row.matmul(&column)?.div_(&least)
-}
-
-fn root_mean_square(t: &Tensor) -> Result<f64> {
-    Ok(t.norm()?.item()?.to_f64() / (t.numel() as f64).sqrt())
+    let (row, column) = (mean("row_var", grad.dim() - 1)?, mean("col_var", grad.dim() - 2)?);
+    optimizer::adafactor(&rule, param, grad, &[&row, &column])
 }
 
 /// The distance from 1 to the next number.

@@ -1,10 +1,10 @@
 //! Adagrad: steps divided by the root of the sum of all squared gradients.
 
-use cresset_core::optimizer::Direction;
+use cresset_core::optimizer::{Direction, step_rows};
 use cresset_core::value::Value;
 use cresset_core::{Result, Tensor, ensure};
 
-use super::{fused, like, num, real};
+use super::{fused, num, real};
 use crate::hyper::{hyper, not_negative};
 use crate::optimizer::{Item, Optimizer, Update};
 use crate::state::State;
@@ -41,19 +41,6 @@ pub type Adagrad = Optimizer<AdagradUpdate>;
 /// The update of [`Adagrad`].
 pub struct AdagradUpdate;
 
-/// The update of the rows that a sparse gradient has.
-fn update_rows(param: &Tensor, grad: &Tensor, state: &State, h: &AdagradOptions, rate: f64) -> Result<()> {
-    ensure!(h.weight_decay == 0.0, "weight_decay option is not compatible with sparse gradients");
-    let grad = if h.maximize { grad.neg()? } else { grad.clone() }.coalesce()?;
-    let (values, sum) = (grad._values()?, state.tensor("sum")?);
-    if values.numel() == 0 {
-        return Ok(());
-    }
-    sum.add_(&like(&grad, &values.pow_scalar(2)?)?)?;
-    let root = sum.sparse_mask(&grad)?._values()?.sqrt()?.add_(&num(h.eps)?)?;
-    param.add_with_(&like(&grad, &values.div(&root)?)?, |o| o.alpha(-rate)).map(|_| ())
-}
-
 impl Update for AdagradUpdate {
     type Options = AdagradOptions;
 
@@ -66,16 +53,19 @@ impl Update for AdagradUpdate {
     const TAKES_SPARSE: bool = true;
 
     fn update(items: Vec<Item<'_>>, h: &AdagradOptions) -> Result<()> {
-        let rate = |step: f64| h.lr / (1.0 + (step - 1.0) * h.lr_decay);
         let direction = Direction::new(h.maximize, h.weight_decay, None);
         let (sparse, strided): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.grad.is_sparse());
+        let rule = |step: f64| {
+            let rate = h.lr / (1.0 + (step - 1.0) * h.lr_decay);
+            cresset_core::optimizer::Adagrad { direction, rate, eps: h.eps }
+        };
         for Item { param, grad, state } in sparse {
-            let step = state.next_step()?;
-            update_rows(&param, &grad, state, h, rate(step))?;
+            ensure!(h.weight_decay == 0.0, "weight_decay option is not compatible with sparse gradients");
+            let rule = rule(state.next_step()?).into();
+            step_rows(rule, &param, &grad.coalesce()?, [Some(state.tensor("sum")?), None, None])?;
         }
         fused(strided, |_, state| {
-            let rate = rate(state.next_step()?);
-            let rule = cresset_core::optimizer::Adagrad { direction, rate, eps: h.eps };
+            let rule = rule(state.next_step()?);
             Ok((rule, [Some(state.tensor("sum")?.clone()), None, None]))
         })
     }

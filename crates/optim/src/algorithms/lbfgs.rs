@@ -1,5 +1,6 @@
 //! L-BFGS: steps along an approximation of Newton's direction, from the last changes of the gradient.
 
+use cresset_core::optimizer::axpy_dot;
 use cresset_core::value::Value;
 use cresset_core::{Result, Scalar, Tensor, bail, enable_grad, ensure, ops};
 
@@ -73,6 +74,8 @@ impl Update for LBFGSUpdate {
 /// What is remembered between iterations.
 struct Memory {
     direction: Tensor,
+    /// How the function falls along it.
+    slope: f64,
     step: f64,
     /// Changes of the gradient, the latest last.
     changes: Vec<Tensor>,
@@ -114,7 +117,7 @@ impl Search<'_> {
                 None => Memory::start(&point, self.h)?,
                 Some(m) => m.next(&point, self.h)?,
             };
-            let slope = point.gradient.dot(&m.direction)?.item()?.to_f64();
+            let slope = m.slope;
             let m = memory.insert(m);
             if slope > -self.h.tolerance_change {
                 break;
@@ -123,7 +126,7 @@ impl Search<'_> {
             let used = self.advance(&mut point, m, slope, last, max_eval - evals)?;
             evals += used;
             all_evals += used;
-            let moved = largest(&m.direction.mul(&num(m.step)?)?)?;
+            let moved = largest(&m.direction)? * m.step.abs();
             if last
                 || evals >= max_eval
                 || used > 0 && point.largest()? <= self.h.tolerance_grad
@@ -206,9 +209,10 @@ impl Search<'_> {
 impl Memory {
     /// Straight downhill.
     fn start(point: &Point, h: &LBFGSOptions) -> Result<Memory> {
-        let steepness = point.gradient.abs()?.sum()?.item()?.to_f64();
+        let steepness = norm(&point.gradient, 1.0)?;
         Ok(Memory {
             direction: point.gradient.neg()?,
+            slope: -point.gradient.dot(&point.gradient)?.item()?.to_f64(),
             step: (1.0 / steepness).min(1.0) * h.lr,
             changes: Vec::new(),
             steps: Vec::new(),
@@ -235,25 +239,37 @@ impl Memory {
             self.changes.push(change);
             self.steps.push(step);
         }
-        self.direction = self.newton(&point.gradient)?;
+        (self.direction, self.slope) = self.newton(&point.gradient)?;
         (self.step, self.gradient, self.loss) = (h.lr, point.gradient.clone(), point.loss);
         Ok(self)
     }
 
-    /// Minus the approximate inverse Hessian times the gradient (two-loop recursion, Nocedal 1980).
-    fn newton(&self, gradient: &Tensor) -> Result<Tensor> {
-        let (n, q) = (self.changes.len(), gradient.neg()?);
+    /// Minus the approximate inverse Hessian times the gradient (two-loop recursion, Nocedal 1980), and the slope there. Each
+    /// pass adds one vector and multiplies with the next.
+    fn newton(&self, gradient: &Tensor) -> Result<(Tensor, f64)> {
+        let (n, r) = (self.changes.len(), gradient.neg()?);
+        let curvatures: Vec<f64> =
+            self.curvatures.iter().map(|c| Ok(c.item()?.to_f64())).collect::<Result<_>>()?;
+        let scale = self.scale.item()?.to_f64();
         let mut parts = vec![0.0; n];
+        let mut dot = match self.steps.last() {
+            Some(last) => last.dot(&r)?.item()?.to_f64(),
+            None => 0.0,
+        };
         for i in (0..n).rev() {
-            parts[i] = self.steps[i].dot(&q)?.mul(&self.curvatures[i])?.item()?.to_f64();
-            q.add_with_(&self.changes[i], |o| o.alpha(-parts[i]))?;
+            parts[i] = dot * curvatures[i];
+            let next = if i == 0 { &self.changes[0] } else { &self.steps[i - 1] };
+            dot = axpy_dot(&r, -parts[i], &self.changes[i], next)?;
         }
-        let r = q.mul_(&self.scale)?;
-        for (i, first) in parts.iter().enumerate() {
-            let second = self.changes[i].dot(&r)?.mul(&self.curvatures[i])?.item()?.to_f64();
-            r.add_with_(&self.steps[i], |o| o.alpha(first - second))?;
+        r.mul_(&num(scale)?)?;
+        dot *= scale;
+        for i in 0..n {
+            let second = dot * curvatures[i];
+            let next = self.changes.get(i + 1).unwrap_or(gradient);
+            dot = axpy_dot(&r, parts[i] - second, &self.steps[i], next)?;
         }
-        Ok(r)
+        let slope = if n == 0 { r.dot(gradient)?.item()?.to_f64() } else { dot };
+        Ok((r, slope))
     }
 
     fn store(self, state: &mut State) {
@@ -296,7 +312,8 @@ impl Memory {
         let scale = Tensor::scalar(number("H_diag")?, direction.dtype())?;
         let gradient = state.tensor("prev_flat_grad")?.clone();
         let (step, loss) = (number("t")?.to_f64(), number("prev_loss")?.to_f64());
-        Ok(Memory { direction, step, changes, steps, curvatures, scale, gradient, loss })
+        // The slope is that of the direction that the next iteration finds.
+        Ok(Memory { direction, slope: 0.0, step, changes, steps, curvatures, scale, gradient, loss })
     }
 }
 
@@ -318,5 +335,9 @@ impl Point {
 
 /// The largest absolute value.
 pub(super) fn largest(t: &Tensor) -> Result<f64> {
-    if t.numel() == 0 { Ok(0.0) } else { Ok(t.abs()?.max()?.item()?.to_f64()) }
+    if t.numel() == 0 { Ok(0.0) } else { norm(t, f64::INFINITY) }
+}
+
+fn norm(t: &Tensor, ord: f64) -> Result<f64> {
+    Ok(ops::linalg_vector_norm_with(t, |o| o.ord(ord))?.item()?.to_f64())
 }

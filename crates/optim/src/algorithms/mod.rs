@@ -32,7 +32,7 @@ pub use sgd::{SGD, SGDOptions, SGDUpdate};
 pub use sparse_adam::{SparseAdam, SparseAdamOptions, SparseAdamUpdate};
 
 use cresset_core::optimizer::{self, Rule, STATES};
-use cresset_core::{DType, Result, Scalar, Tensor, ops};
+use cresset_core::{DType, Result, Scalar, Tensor};
 
 use crate::optimizer::Item;
 use crate::state::State;
@@ -80,11 +80,6 @@ fn by_precision(items: Vec<Item<'_>>) -> Vec<Vec<Item<'_>>> {
 /// Complex tensors as views of their parts: the algorithms treat those as numbers of their own.
 fn as_real<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Vec<Tensor>> {
     tensors.into_iter().map(real).collect()
-}
-
-/// A sparse tensor with the coordinates of `grad` and other values.
-fn like(grad: &Tensor, values: &Tensor) -> Result<Tensor> {
-    ops::sparse_coo_tensor_indices_size(&grad._indices()?, values, grad.sizes())
 }
 
 fn real(t: &Tensor) -> Result<Tensor> {

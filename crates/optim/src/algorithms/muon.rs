@@ -1,9 +1,11 @@
 //! Muon: momentum whose matrix is made orthogonal.
 
+use std::slice::from_ref;
+
+use cresset_core::optimizer::{self, Direction, Rule, Sgd};
 use cresset_core::value::Value;
 use cresset_core::{DType, Result, Tensor, bail, ensure, ops};
 
-use super::num;
 use crate::hyper::{HyperValue, hyper, python_float};
 use crate::optimizer::{Item, Optimizer, Update};
 use crate::state::State;
@@ -60,7 +62,8 @@ hyper! {
 }
 
 /// Muon, as `torch.optim.Muon` (Jordan et al. 2024): the momentum of a matrix is brought near to its orthogonal factor
-/// by a Newton-Schulz iteration in `bfloat16`.
+/// by a Newton-Schulz iteration in `bfloat16`. Momentum and update are a pass each; between them are three products of
+/// matrices per iteration.
 pub type Muon = Optimizer<MuonUpdate>;
 
 /// The update of [`Muon`].
@@ -90,12 +93,20 @@ fn update(item: Item<'_>, h: &MuonOptions) -> Result<()> {
     ensure!(!param.is_complex(), "Muon does not support complex parameters");
     ensure!(!grad.is_sparse(), "Muon does not support sparse gradients");
     let buffer = state.zeros_like("momentum_buffer", grad)?;
-    buffer.lerp_scalar_(grad, 1.0 - h.momentum)?;
-    let update = if h.nesterov { grad.lerp_scalar(&buffer, h.momentum)? } else { buffer };
+    let update = ops::empty_like_with(param, |o| {
+        o.dtype(if param.dtype() == DType::F64 { DType::F64 } else { DType::F32 })
+    })?;
+    let ahead = Rule::from(optimizer::Muon { momentum: h.momentum, nesterov: h.nesterov });
+    step(ahead, &update, grad, &[buffer])?;
     let update = orthogonal(&update, h)?;
-    let rate = adjusted(h, param.size(0)? as f64, param.size(1)? as f64)?;
-    param.mul_(&num(1.0 - h.lr * h.weight_decay)?)?;
-    param.add_with_(&update, |o| o.alpha(-rate)).map(|_| ())
+    let lr = adjusted(h, param.size(0)? as f64, param.size(1)? as f64)?;
+    let direction = Direction::new(false, h.weight_decay, Some(h.lr));
+    let descend = Sgd { direction, lr, momentum: 0.0, dampening: 0.0, nesterov: false, first: false };
+    step(descend.into(), param, &update, &[])
+}
+
+fn step(rule: Rule, param: &Tensor, grad: &Tensor, state: &[Tensor]) -> Result<()> {
+    optimizer::step(&[rule], from_ref(param), from_ref(grad), [state, &[], &[]])
 }
 
 /// The rate for a matrix of `rows` and `columns`.

@@ -1,9 +1,9 @@
 //! SparseAdam: Adam on the rows of a table that have gradients.
 
+use cresset_core::optimizer::{self, Rule};
 use cresset_core::value::Value;
 use cresset_core::{Result, Tensor, bail, ensure};
 
-use super::{like, num};
 use crate::hyper::{Betas, betas, hyper, python_float};
 use crate::optimizer::{Item, Optimizer, Update};
 use crate::state::State;
@@ -29,7 +29,7 @@ hyper! {
 }
 
 /// Adam for sparse gradients, as `torch.optim.SparseAdam`: moments and parameters change only where the gradient has
-/// elements; the steps are counted for the whole parameter.
+/// elements, in one pass over those rows; the steps are counted for the whole parameter.
 pub type SparseAdam = Optimizer<SparseAdamUpdate>;
 
 /// The update of [`SparseAdam`].
@@ -63,23 +63,8 @@ fn update(item: Item<'_>, h: &SparseAdamOptions) -> Result<()> {
     };
     state.insert("step", step);
     let (exp_avg, exp_avg_sq) = (state.zeros_like("exp_avg", param)?, state.zeros_like("exp_avg_sq", param)?);
-    let grad = if h.maximize { grad.neg()? } else { grad.clone() }.coalesce()?;
-    if grad._nnz()? == 0 {
-        return Ok(());
-    }
-    let values = grad._values()?;
-    let moment = moved(&exp_avg, &grad, &values, 1.0 - h.betas.0)?;
-    let square = moved(&exp_avg_sq, &grad, &values.pow_scalar(2)?, 1.0 - h.betas.1)?;
     let (first, second) = (1.0 - h.betas.0.powf(step as f64), 1.0 - h.betas.1.powf(step as f64));
     let rate = h.lr * second.sqrt() / first;
-    let change = moment.div(&square.sqrt()?.add_(&num(h.eps)?)?)?.mul_(&num(-rate)?)?;
-    param.add_(&like(&grad, &change)?).map(|_| ())
-}
-
-/// Moves the stored elements of `average` towards `values` by a part of the way; where they are then.
-fn moved(average: &Tensor, grad: &Tensor, values: &Tensor, part: f64) -> Result<Tensor> {
-    let old = average.sparse_mask(grad)?._values()?;
-    let change = values.sub(&old)?.mul_(&num(part)?)?;
-    average.add_(&like(grad, &change)?)?;
-    change.add_(&old)
+    let rule = Rule::from(optimizer::SparseAdam { maximize: h.maximize, betas: h.betas, eps: h.eps, rate });
+    optimizer::step_rows(rule, param, &grad.coalesce()?, [Some(&exp_avg), Some(&exp_avg_sq), None])
 }
