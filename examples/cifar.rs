@@ -104,7 +104,7 @@ pub fn train(model: &Sequential, pictures: &Pictures, epochs: i64, batch: usize)
     let loader = DataLoader::with(dataset, |o| o.batch_size(batch).shuffle(true).num_workers(1))?;
     let mut optimizer = AdamW::with(model.parameters(), 2e-3, |o| o.weight_decay(0.05))?;
     let steps = epochs * loader.len() as i64;
-    let mut schedule = OneCycleLR::new(&mut optimizer, &[4e-3], steps, Default::default())?;
+    let mut schedule = OneCycleLR::new(&mut optimizer, 4e-3, steps)?;
     let mut losses = Vec::new();
     for epoch in 1..=epochs {
         let mut sum = 0.0;

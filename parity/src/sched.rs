@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use cresset_core::{DType, Device, Tensor};
 use cresset_optim::lr_scheduler::{
-    ChainedScheduler, ConstantLR, CosineAnnealingLR, CosineAnnealingWarmRestarts, CyclicLR, CyclicMode,
-    CyclicOptions, ExponentialLR, LambdaLR, LinearLR, Mode, MultiStepLR, MultiplicativeLR, OneCycleLR,
-    OneCycleOptions, PlateauOptions, PolynomialLR, ReduceLROnPlateau, SWALR, SequentialLR, Step, StepLR,
+    ChainedScheduler, ConstantLR, CosineAnnealingLR, CosineAnnealingWarmRestarts,
+    CosineAnnealingWarmRestartsOptions, CyclicLR, ExponentialLR, LambdaLR, LinearLR, MultiStepLR,
+    MultiplicativeLR, OneCycleLR, PerGroup, PolynomialLR, ReduceLROnPlateau, SWALR, SequentialLR, Step,
+    StepLR,
 };
 use cresset_optim::{AdamUpdate, AdamWUpdate, Hyper, Optimizer, ParamGroups, SGDUpdate, Update};
 use serde::Deserialize;
@@ -84,20 +85,28 @@ fn text(e: cresset_core::Error) -> Reason {
 struct Kwargs<'a>(&'a BTreeMap<String, Json>);
 
 impl Kwargs<'_> {
-    fn number(&self, key: &str, default: f64) -> f64 {
-        self.0.get(key).and_then(Json::as_f64).unwrap_or(default)
+    fn number(&self, key: &str) -> Option<f64> {
+        self.0.get(key).and_then(Json::as_f64)
     }
 
-    fn int(&self, key: &str, default: i64) -> i64 {
-        self.0.get(key).and_then(Json::as_i64).unwrap_or(default)
+    fn int(&self, key: &str) -> Option<i64> {
+        self.0.get(key).and_then(Json::as_i64)
     }
 
-    fn flag(&self, key: &str, default: bool) -> bool {
-        self.0.get(key).and_then(Json::as_bool).unwrap_or(default)
+    fn flag(&self, key: &str) -> Option<bool> {
+        self.0.get(key).and_then(Json::as_bool)
     }
 
-    fn word(&self, key: &str, default: &str) -> String {
-        self.0.get(key).and_then(Json::as_str).unwrap_or(default).to_string()
+    fn word(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(Json::as_str)
+    }
+
+    /// A number for all groups, or a list.
+    fn rates(&self, key: &str) -> Option<PerGroup> {
+        match self.0.get(key)? {
+            Json::Array(_) => Some(self.numbers(key).into()),
+            one => one.as_f64().map(PerGroup::All),
+        }
     }
 
     fn numbers(&self, key: &str) -> Vec<f64> {
@@ -108,12 +117,12 @@ impl Kwargs<'_> {
         }
     }
 
-    fn functions(&self, key: &str) -> Result<Vec<Factor>, Reason> {
+    fn functions(&self, key: &str, groups: usize) -> Result<Vec<Factor>, Reason> {
         match self.0.get(key) {
             Some(Json::Array(list)) => {
                 list.iter().map(|name| function(name.as_str().unwrap_or_default())).collect()
             }
-            Some(name) => Ok(vec![function(name.as_str().unwrap_or_default())?]),
+            Some(name) => Ok(vec![function(name.as_str().unwrap_or_default())?; groups]),
             None => Err(format!("no {key}")),
         }
     }
@@ -253,42 +262,53 @@ fn parts(kwargs: &Kwargs<'_>, optimizer: &mut dyn ParamGroups) -> Result<Vec<Box
     list.iter().map(part).collect()
 }
 
+/// Sets the options that the case names, each by what it is and its name.
+macro_rules! set {
+    ($options:expr, $k:expr, $($kind:ident $name:ident),*) => {{
+        let options = $options;
+        $(let options = match $k.$kind(stringify!($name)) {
+            Some(value) => options.$name(value),
+            None => options,
+        };)*
+        options
+    }};
+}
+
 fn build(name: &str, k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<Any, Reason> {
     macro_rules! plain {
         ($e:expr) => {
             Any::Plain(Box::new($e.map_err(text)?))
         };
     }
+    let groups = o.group_count();
     let milestones = || k.numbers("milestones").into_iter().map(|m| m as i64).collect::<Vec<_>>();
+    let int = |key: &str| k.int(key).unwrap_or(1);
     Ok(match name {
-        "StepLR" => plain!(StepLR::new(o, k.int("step_size", 1), k.number("gamma", 0.1))),
-        "MultiStepLR" => plain!(MultiStepLR::new(o, milestones(), k.number("gamma", 0.1))),
-        "ConstantLR" => plain!(ConstantLR::new(o, k.number("factor", 1.0 / 3.0), k.int("total_iters", 5))),
+        "StepLR" => plain!(StepLR::with(o, int("step_size"), |c| set!(c, k, number gamma))),
+        "MultiStepLR" => plain!(MultiStepLR::with(o, milestones(), |c| set!(c, k, number gamma))),
+        "ConstantLR" => plain!(ConstantLR::with(o, |c| set!(c, k, number factor, int total_iters))),
         "LinearLR" => {
-            let (start, end) = (k.number("start_factor", 1.0 / 3.0), k.number("end_factor", 1.0));
-            plain!(LinearLR::new(o, start, end, k.int("total_iters", 5)))
+            plain!(LinearLR::with(o, |c| set!(c, k, number start_factor, number end_factor, int total_iters)))
         }
-        "ExponentialLR" => plain!(ExponentialLR::new(o, k.number("gamma", 0.1))),
-        "PolynomialLR" => plain!(PolynomialLR::new(o, k.int("total_iters", 5), k.number("power", 1.0))),
-        "CosineAnnealingLR" => plain!(CosineAnnealingLR::new(o, k.int("T_max", 1), k.number("eta_min", 0.0))),
-        "LambdaLR" => plain!(LambdaLR::per_group(o, k.functions("lr_lambda")?)),
-        "MultiplicativeLR" => plain!(MultiplicativeLR::per_group(o, k.functions("lr_lambda")?)),
-        "CosineAnnealingWarmRestarts" => Any::Restarts(
-            CosineAnnealingWarmRestarts::new(
-                o,
-                k.int("T_0", 1),
-                k.int("T_mult", 1),
-                k.number("eta_min", 0.0),
-            )
-            .map_err(text)?,
-        ),
-        "OneCycleLR" => Any::Plain(Box::new(one_cycle(k, o)?)),
+        "ExponentialLR" => plain!(ExponentialLR::new(o, k.number("gamma").unwrap_or(0.1))),
+        "PolynomialLR" => plain!(PolynomialLR::with(o, |c| set!(c, k, int total_iters, number power))),
+        "CosineAnnealingLR" => {
+            plain!(CosineAnnealingLR::with(o, int("T_max"), |c| set!(c, k, number eta_min)))
+        }
+        "LambdaLR" => plain!(LambdaLR::per_group(o, k.functions("lr_lambda", groups)?)),
+        "MultiplicativeLR" => plain!(MultiplicativeLR::per_group(o, k.functions("lr_lambda", groups)?)),
+        "CosineAnnealingWarmRestarts" => {
+            let options =
+                |c: CosineAnnealingWarmRestartsOptions| set!(c.t_mult(int("T_mult")), k, number eta_min);
+            Any::Restarts(CosineAnnealingWarmRestarts::with(o, int("T_0"), options).map_err(text)?)
+        }
+        "OneCycleLR" => plain!(one_cycle(k, o)),
         "CyclicLR" => Any::Plain(Box::new(cyclic(k, o)?)),
         "SWALR" => {
-            let cosine = k.word("anneal_strategy", "cos") == "cos";
-            plain!(SWALR::new(o, &k.numbers("swa_lr"), k.int("anneal_epochs", 10), cosine))
+            let rates = k.rates("swa_lr").unwrap_or(PerGroup::All(0.0));
+            plain!(SWALR::with(o, rates, |c| set!(c, k, int anneal_epochs, word anneal_strategy)))
         }
-        "ReduceLROnPlateau" => Any::Plateau(plateau(k, o)?),
+        "ReduceLROnPlateau" => Any::Plateau(plateau(k, o).map_err(text)?),
         "SequentialLR" => {
             let parts = parts(k, o)?;
             plain!(SequentialLR::new(o, parts, milestones()))
@@ -301,62 +321,37 @@ fn build(name: &str, k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<Any, Rea
     })
 }
 
-fn one_cycle(k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<OneCycleLR, Reason> {
-    let d = OneCycleOptions::default();
-    let options = OneCycleOptions {
-        pct_start: k.number("pct_start", d.pct_start),
-        cosine: k.word("anneal_strategy", "cos") == "cos",
-        cycle_momentum: k.flag("cycle_momentum", true),
-        base_momentum: k.number("base_momentum", d.base_momentum),
-        max_momentum: k.number("max_momentum", d.max_momentum),
-        div_factor: k.number("div_factor", d.div_factor),
-        final_div_factor: k.number("final_div_factor", d.final_div_factor),
-        three_phase: k.flag("three_phase", false),
-    };
-    let total = k.int("total_steps", k.int("epochs", 0) * k.int("steps_per_epoch", 0));
-    OneCycleLR::new(o, &k.numbers("max_lr"), total, options).map_err(text)
+fn one_cycle(k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> cresset_core::Result<OneCycleLR> {
+    let batches = k.int("epochs").unwrap_or(0) * k.int("steps_per_epoch").unwrap_or(0);
+    let max_lr = k.rates("max_lr").unwrap_or(PerGroup::All(0.0));
+    OneCycleLR::with(o, max_lr, k.int("total_steps").unwrap_or(batches), |c| {
+        let c = set!(c, k, number pct_start, word anneal_strategy, flag cycle_momentum, rates base_momentum);
+        set!(c, k, rates max_momentum, number div_factor, number final_div_factor, flag three_phase)
+    })
 }
 
 fn cyclic(k: &Kwargs<'_>, o: &mut dyn ParamGroups) -> Result<CyclicLR, Reason> {
-    let d = CyclicOptions::default();
-    let mode = match (k.0.get("scale_fn").and_then(Json::as_str), k.word("mode", "triangular").as_str()) {
-        (Some(name), _) => {
-            let f: fn(f64) -> f64 = match name {
-                "halving" => |x| 0.5_f64.powf(x - 1.0),
-                "decay99" => |x| 0.99_f64.powf(x),
-                other => return Err(format!("the format has no function {other}")),
-            };
-            match k.word("scale_mode", "cycle").as_str() {
-                "cycle" => CyclicMode::ByCycle(std::sync::Arc::new(f)),
-                _ => CyclicMode::ByStep(std::sync::Arc::new(f)),
-            }
+    let scale_fn: Option<fn(f64) -> f64> = match k.word("scale_fn") {
+        None => None,
+        Some("halving") => Some(|x| 0.5_f64.powf(x - 1.0)),
+        Some("decay99") => Some(|x| 0.99_f64.powf(x)),
+        Some(other) => return Err(format!("the format has no function {other}")),
+    };
+    let rates = |key: &str| k.rates(key).unwrap_or(PerGroup::All(0.0));
+    CyclicLR::with(o, rates("base_lr"), rates("max_lr"), |c| {
+        let c = set!(c, k, int step_size_up, int step_size_down, word mode, number gamma, word scale_mode);
+        let c = set!(c, k, flag cycle_momentum, rates base_momentum, rates max_momentum);
+        match scale_fn {
+            Some(f) => c.scale_fn(f),
+            None => c,
         }
-        (None, "triangular2") => CyclicMode::Triangular2,
-        (None, "exp_range") => CyclicMode::ExpRange(k.number("gamma", 1.0)),
-        _ => CyclicMode::Triangular,
-    };
-    let options = CyclicOptions {
-        step_size_up: k.int("step_size_up", d.step_size_up),
-        step_size_down: k.0.get("step_size_down").and_then(Json::as_i64),
-        mode,
-        cycle_momentum: k.flag("cycle_momentum", true),
-        base_momentum: k.number("base_momentum", d.base_momentum),
-        max_momentum: k.number("max_momentum", d.max_momentum),
-    };
-    CyclicLR::new(o, &k.numbers("base_lr"), &k.numbers("max_lr"), options).map_err(text)
+    })
+    .map_err(text)
 }
 
-fn plateau(k: &Kwargs<'_>, o: &dyn ParamGroups) -> Result<ReduceLROnPlateau, Reason> {
-    let d = PlateauOptions::default();
-    let options = PlateauOptions {
-        mode: if k.word("mode", "min") == "min" { Mode::Min } else { Mode::Max },
-        factor: k.number("factor", d.factor),
-        patience: k.int("patience", d.patience),
-        threshold: k.number("threshold", d.threshold),
-        relative: k.word("threshold_mode", "rel") == "rel",
-        cooldown: k.int("cooldown", d.cooldown),
-        min_lr: if k.0.contains_key("min_lr") { k.numbers("min_lr") } else { d.min_lr },
-        eps: k.number("eps", d.eps),
-    };
-    ReduceLROnPlateau::new(o, options).map_err(text)
+fn plateau(k: &Kwargs<'_>, o: &dyn ParamGroups) -> cresset_core::Result<ReduceLROnPlateau> {
+    ReduceLROnPlateau::with(o, |c| {
+        let c = set!(c, k, word mode, number factor, int patience, number threshold, word threshold_mode);
+        set!(c, k, int cooldown, rates min_lr, number eps)
+    })
 }

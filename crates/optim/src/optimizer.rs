@@ -110,8 +110,8 @@ impl<O> Group<O> {
 pub struct Optimizer<U: Update> {
     groups: Vec<Group<U::Options>>,
     defaults: U::Options,
-    /// Whether it has been stepped, which schedules ask.
-    stepped: bool,
+    /// Whether it has been stepped, once a schedule wants to know.
+    stepped: Option<bool>,
     /// Tells it from the others of the process.
     id: u64,
     algorithm: PhantomData<fn() -> U>,
@@ -152,7 +152,7 @@ impl<U: Update> Optimizer<U> {
         defaults.check()?;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Optimizer { groups: Vec::new(), defaults, stepped: false, id, algorithm: PhantomData })
+        Ok(Optimizer { groups: Vec::new(), defaults, stepped: None, id, algorithm: PhantomData })
     }
 
     /// Adds a group whose hyper-parameters are the optimizer's, changed by `options`.
@@ -206,7 +206,7 @@ impl<U: Update> Optimizer<U> {
     /// `Key` when a loaded state is of another algorithm.
     pub fn step(&mut self) -> Result<()> {
         let _guard = no_grad();
-        self.stepped = true;
+        self.stepped = self.stepped.map(|_| true);
         self.groups.iter_mut().try_for_each(Group::step::<U>)
     }
 
@@ -217,7 +217,7 @@ impl<U: Update> Optimizer<U> {
     /// Those of the closure, and as [`Optimizer::step`].
     pub fn step_with(&mut self, mut closure: impl FnMut() -> Result<Tensor>) -> Result<Tensor> {
         let _guard = no_grad();
-        self.stepped = true;
+        self.stepped = self.stepped.map(|_| true);
         U::step_with(&mut self.groups, &mut closure)
     }
 
@@ -338,7 +338,10 @@ pub trait ParamGroups {
     /// `Index` when there is no such group.
     fn set(&mut self, group: usize, key: &str, value: f64) -> Result<()>;
 
-    /// Whether the optimizer has been stepped.
+    /// From now on it is noted when the optimizer is stepped: a schedule begins.
+    fn watch_steps(&mut self);
+
+    /// Whether the optimizer has been stepped since a schedule began.
     fn has_stepped(&self) -> bool;
 
     /// The decay rates of a group, if the algorithm has some.
@@ -375,8 +378,12 @@ impl<U: Update> ParamGroups for Optimizer<U> {
         Ok(())
     }
 
+    fn watch_steps(&mut self) {
+        self.stepped.get_or_insert(false);
+    }
+
     fn has_stepped(&self) -> bool {
-        self.stepped
+        self.stepped.unwrap_or_default()
     }
 
     fn betas(&self, group: usize) -> Option<(f64, f64)> {

@@ -86,7 +86,7 @@ impl Run {
         let net = Net::new()?;
         let mut optimizer = AdamW::new(net.parameters(), options.lr)?;
         let steps = train.len().div_ceil(options.batch_size as usize) as i64 * i64::from(options.epochs);
-        let scheduler = CosineAnnealingLR::new(&mut optimizer, steps, 0.0)?;
+        let scheduler = CosineAnnealingLR::new(&mut optimizer, steps)?;
         let order = Generator::new(options.seed);
         Ok(Run {
             options,

@@ -6,6 +6,7 @@ use cresset_io::PyValue;
 use super::state::{Setting, floats, nested, read};
 use super::{Moment, Schedule, Scheduler, current_lrs};
 use crate::optimizer::ParamGroups;
+use crate::options::options;
 
 /// Any scheduler whose step takes only the optimizer: it can be part of another, and its state saved.
 pub trait Step {
@@ -81,6 +82,14 @@ fn load_states(schedulers: &mut [Box<dyn Step>], state: &PyValue) -> Result<()> 
     schedulers.iter_mut().zip(parts).try_for_each(|(s, state)| s.load_state_dict(state))
 }
 
+options! {
+    /// Optional settings of [`SequentialLR`].
+    SequentialLROptions {
+        /// The epoch that is over, when the schedule goes on (default: -1, none).
+        last_epoch: i64 = -1,
+    }
+}
+
 /// Runs one scheduler after the other, as `torch.optim.lr_scheduler.SequentialLR`.
 pub struct SequentialLR {
     schedulers: Vec<Box<dyn Step>>,
@@ -96,8 +105,21 @@ impl SequentialLR {
     /// `Value` unless there is one milestone less than schedulers.
     pub fn new(
         optimizer: &mut dyn ParamGroups,
+        schedulers: Vec<Box<dyn Step>>,
+        milestones: Vec<i64>,
+    ) -> Result<SequentialLR> {
+        Self::with(optimizer, schedulers, milestones, |o| o)
+    }
+
+    /// [`SequentialLR::new`] with other settings.
+    ///
+    /// # Errors
+    /// As [`SequentialLR::new`].
+    pub fn with(
+        optimizer: &mut dyn ParamGroups,
         mut schedulers: Vec<Box<dyn Step>>,
         milestones: Vec<i64>,
+        options: impl FnOnce(SequentialLROptions) -> SequentialLROptions,
     ) -> Result<SequentialLR> {
         ensure!(
             !schedulers.is_empty(),
@@ -120,7 +142,8 @@ impl SequentialLR {
         let first = milestones.partition_point(|m| *m <= 0);
         schedulers[first].restart(optimizer)?;
         let last_lr = current_lrs(optimizer);
-        Ok(SequentialLR { schedulers, milestones, last_epoch: 0, last_lr })
+        let last_epoch = options(SequentialLROptions::default()).last_epoch + 1;
+        Ok(SequentialLR { schedulers, milestones, last_epoch, last_lr })
     }
 
     /// Begins the next epoch.

@@ -6,8 +6,10 @@ use cresset_core::{Result, ensure};
 use cresset_io::PyValue;
 
 use super::state::{Progress, Setting, read, read_or, take};
-use super::{Moment, Schedule, Scheduler, Step, base_lrs, current_lrs};
+use super::{Moment, Schedule, Scheduler, Step, current_lrs};
+use crate::hyper::python_float;
 use crate::optimizer::ParamGroups;
+use crate::options::options;
 
 /// Lets the rate follow a cosine from its start to `eta_min` and back, as
 /// `torch.optim.lr_scheduler.CosineAnnealingLR` (Loshchilov and Hutter 2016, without restarts).
@@ -25,7 +27,7 @@ pub struct CosineAnnealing {
 impl Schedule for CosineAnnealing {
     fn lr(&self, now: Moment) -> f64 {
         let (t_max, eta_min, epoch) = (self.t_max as f64, self.eta_min, now.epoch as f64);
-        if now.initial || self.t_max == 0 {
+        if now.initial {
             return now.lr;
         }
         if (now.epoch - 1 - self.t_max) % (2 * self.t_max) == 0 {
@@ -35,26 +37,69 @@ impl Schedule for CosineAnnealing {
             + eta_min
     }
 
+    fn check(&self) -> Result<()> {
+        ensure!(self.t_max != 0, ZeroDivision, "integer modulo by zero");
+        Ok(())
+    }
+
     fn settings(&self) -> Vec<(&'static str, PyValue)> {
         vec![("T_max", self.t_max.save()), ("eta_min", self.eta_min.save())]
     }
 
     fn set(&mut self, key: &str, value: &PyValue) -> Result<()> {
         match key {
-            "T_max" => take(&mut self.t_max, key, value),
+            "T_max" => {
+                take(&mut self.t_max, key, value)?;
+                self.check()
+            }
             "eta_min" => take(&mut self.eta_min, key, value),
             _ => Ok(()),
         }
     }
 }
 
+options! {
+    /// Optional settings of [`CosineAnnealingLR`].
+    CosineAnnealingLROptions {
+        /// The lowest rate (default: 0).
+        eta_min: f64 = 0.0,
+        /// The epoch that is over, when the schedule goes on (default: -1, none).
+        last_epoch: i64 = -1,
+    }
+}
+
 impl CosineAnnealingLR {
-    /// Starts the schedule.
+    /// Starts the schedule with a lowest rate of 0.
     ///
     /// # Errors
-    /// None for optimizers of this crate.
-    pub fn new(optimizer: &mut dyn ParamGroups, t_max: i64, eta_min: f64) -> Result<Self> {
-        Scheduler::start(optimizer, CosineAnnealing { t_max, eta_min })
+    /// `ZeroDivision` for no epochs.
+    pub fn new(optimizer: &mut dyn ParamGroups, t_max: i64) -> Result<Self> {
+        Self::with(optimizer, t_max, |o| o)
+    }
+
+    /// Starts the schedule with other settings.
+    ///
+    /// # Errors
+    /// `ZeroDivision` for no epochs, `Key` when it is to go on and the groups have no `initial_lr`.
+    pub fn with(
+        optimizer: &mut dyn ParamGroups,
+        t_max: i64,
+        options: impl FnOnce(CosineAnnealingLROptions) -> CosineAnnealingLROptions,
+    ) -> Result<Self> {
+        let o = options(CosineAnnealingLROptions::default());
+        Scheduler::resume(optimizer, CosineAnnealing { t_max, eta_min: o.eta_min }, o.last_epoch)
+    }
+}
+
+options! {
+    /// Optional settings of [`CosineAnnealingWarmRestarts`].
+    CosineAnnealingWarmRestartsOptions {
+        /// How many times longer each cycle is than the one before (default: 1).
+        t_mult: i64 = 1,
+        /// The lowest rate (default: 0).
+        eta_min: f64 = 0.0,
+        /// The epoch that is over, when the schedule goes on (default: -1, none).
+        last_epoch: i64 = -1,
     }
 }
 
@@ -71,23 +116,34 @@ pub struct CosineAnnealingWarmRestarts {
 }
 
 impl CosineAnnealingWarmRestarts {
+    /// Restarts every `t_0` epochs.
+    ///
+    /// # Errors
+    /// `Value` unless it is positive.
+    pub fn new(optimizer: &mut dyn ParamGroups, t_0: i64) -> Result<Self> {
+        Self::with(optimizer, t_0, |o| o)
+    }
+
     /// Restarts after `t_0` epochs, then after `t_mult` times as many, and so on.
     ///
     /// # Errors
-    /// `Value` unless both are positive.
-    pub fn new(optimizer: &mut dyn ParamGroups, t_0: i64, t_mult: i64, eta_min: f64) -> Result<Self> {
+    /// `Value` unless both are positive, `Key` when it is to go on and the groups have no `initial_lr`.
+    pub fn with(
+        optimizer: &mut dyn ParamGroups,
+        t_0: i64,
+        options: impl FnOnce(CosineAnnealingWarmRestartsOptions) -> CosineAnnealingWarmRestartsOptions,
+    ) -> Result<Self> {
+        let CosineAnnealingWarmRestartsOptions { t_mult, eta_min, last_epoch } =
+            options(CosineAnnealingWarmRestartsOptions::default());
         ensure!(t_0 > 0, Value, "Expected positive integer T_0, but got {t_0}");
         ensure!(t_mult >= 1, Value, "Expected integer T_mult >= 1, but got {t_mult}");
-        let (base_lrs, length) = (base_lrs(optimizer)?, t_0 as f64);
-        let mut schedule = CosineAnnealingWarmRestarts {
-            t_0,
-            t_mult,
-            eta_min,
-            at: Progress { base_lrs, ..Progress::default() },
-            current: 0.0,
-            length,
-        };
-        schedule.apply(optimizer)?;
+        let at = Progress::new(optimizer, last_epoch)?;
+        let (current, length) = (last_epoch as f64, t_0 as f64);
+        let mut schedule = CosineAnnealingWarmRestarts { t_0, t_mult, eta_min, at, current, length };
+        match last_epoch {
+            -1 => schedule.step_to(optimizer, 0.0)?,
+            _ => schedule.step(optimizer)?,
+        }
         Ok(schedule)
     }
 
@@ -110,7 +166,7 @@ impl CosineAnnealingWarmRestarts {
     /// # Errors
     /// `Value` for a negative epoch.
     pub fn step_to(&mut self, optimizer: &mut dyn ParamGroups, epoch: f64) -> Result<()> {
-        ensure!(epoch >= 0.0, Value, "Expected non-negative epoch, but got {epoch}");
+        ensure!(epoch >= 0.0, Value, "Expected non-negative epoch, but got {}", python_float(epoch));
         let (t_0, mult) = (self.t_0 as f64, self.t_mult as f64);
         (self.current, self.length) = if epoch < t_0 {
             (epoch, t_0)

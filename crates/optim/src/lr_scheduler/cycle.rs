@@ -6,47 +6,55 @@ use cresset_core::{Result, bail, ensure};
 use cresset_io::PyValue;
 
 use super::state::{Progress, Setting, read, read_or};
-use super::{Step, base_lrs, current_lrs, each_group, note_momenta, set_momentum, supports_momentum};
+use super::{PerGroup, Step, current_lrs, is_cosine, momenta, set_momentum, warn_if_early};
+use crate::hyper::python_float;
 use crate::optimizer::ParamGroups;
+use crate::options::options;
 
-/// Settings of [`OneCycleLR`].
-#[derive(Clone, Debug)]
-pub struct OneCycleOptions {
-    /// The part of the cycle that goes up (default: 0.3).
-    pub pct_start: f64,
-    /// Whether the way is a cosine, else a line (default: yes).
-    pub cosine: bool,
-    /// Whether the momentum (or the first decay rate) goes the other way (default: yes).
-    pub cycle_momentum: bool,
-    /// The lowest momentum (default: 0.85).
-    pub base_momentum: f64,
-    /// The highest momentum (default: 0.95).
-    pub max_momentum: f64,
-    /// The highest rate divided by that at the start (default: 25).
-    pub div_factor: f64,
-    /// The rate at the start divided by that at the end (default: 1e4).
-    pub final_div_factor: f64,
-    /// Whether the way down first ends at the rate of the start (default: no).
-    pub three_phase: bool,
-}
-
-impl Default for OneCycleOptions {
-    fn default() -> Self {
-        OneCycleOptions {
-            pct_start: 0.3,
-            cosine: true,
-            cycle_momentum: true,
-            base_momentum: 0.85,
-            max_momentum: 0.95,
-            div_factor: 25.0,
-            final_div_factor: 1e4,
-            three_phase: false,
-        }
+options! {
+    /// Optional settings of [`OneCycleLR`].
+    OneCycleLROptions {
+        /// The part of the cycle that goes up (default: 0.3).
+        pct_start: f64 = 0.3,
+        /// The way between rates: `cos` (default) or `linear`.
+        anneal_strategy: String = "cos".into(),
+        /// Whether the momentum (or the first decay rate) goes the other way (default: yes).
+        cycle_momentum: bool = true,
+        /// The lowest momentum, one for all groups or one for each (default: 0.85).
+        base_momentum: PerGroup = 0.85.into(),
+        /// The highest momentum (default: 0.95).
+        max_momentum: PerGroup = 0.95.into(),
+        /// The highest rate divided by that at the start (default: 25).
+        div_factor: f64 = 25.0,
+        /// The rate at the start divided by that at the end (default: 1e4).
+        final_div_factor: f64 = 1e4,
+        /// Whether the way down first ends at the rate of the start (default: no).
+        three_phase: bool = false,
+        /// The step that is over, when the cycle goes on (default: -1, none).
+        last_epoch: i64 = -1,
     }
 }
 
 /// One cycle over `total_steps` steps, as `torch.optim.lr_scheduler.OneCycleLR` (Smith and Topin 2017). The rates and
 /// momenta between which it goes are noted in the groups of the optimizer.
+///
+/// # Examples
+/// ```
+/// use cresset_core::{Result, ops};
+/// use cresset_optim::{SGD, lr_scheduler::OneCycleLR};
+///
+/// # fn main() -> Result<()> {
+/// let mut optimizer = SGD::with([ops::zeros([1])?.requires_grad_(true)?], 0.1, |o| o.momentum(0.9))?;
+/// let mut scheduler = OneCycleLR::with(&mut optimizer, 1.0, 10, |o| o.pct_start(0.5).div_factor(4.0))?;
+/// assert_eq!(scheduler.last_lr(), [0.25]);
+/// for _batch in 0..4 {
+///     optimizer.step()?;
+///     scheduler.step(&mut optimizer)?;
+/// }
+/// assert_eq!(scheduler.last_lr(), [1.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct OneCycleLR {
     total_steps: i64,
@@ -84,7 +92,7 @@ impl Phase {
     }
 
     /// The stretches of a cycle.
-    fn all(o: &OneCycleOptions, total_steps: i64) -> Vec<Phase> {
+    fn all(o: &OneCycleLROptions, total_steps: i64) -> Vec<Phase> {
         let (low, high) = ("base_momentum", "max_momentum");
         let part = o.pct_start * total_steps as f64;
         let (top, last) = (part - 1.0, (total_steps - 1) as f64);
@@ -102,42 +110,52 @@ impl OneCycleLR {
     /// Begins the cycle; `max_lr` is the highest rate of all groups, or one per group.
     ///
     /// # Errors
-    /// `Value` for impossible settings and for an optimizer without momentum, unless it is not to cycle.
+    /// `Value` without steps and for an optimizer without momentum.
     pub fn new(
         optimizer: &mut dyn ParamGroups,
-        max_lr: &[f64],
+        max_lr: impl Into<PerGroup>,
         total_steps: i64,
-        options: OneCycleOptions,
     ) -> Result<OneCycleLR> {
+        Self::with(optimizer, max_lr, total_steps, |o| o)
+    }
+
+    /// Begins the cycle with other settings.
+    ///
+    /// # Errors
+    /// `Value` for impossible settings and for an optimizer without momentum, unless it is not to cycle; `Key` when it is to
+    /// go on and the groups have no `initial_lr`.
+    pub fn with(
+        optimizer: &mut dyn ParamGroups,
+        max_lr: impl Into<PerGroup>,
+        total_steps: i64,
+        options: impl FnOnce(OneCycleLROptions) -> OneCycleLROptions,
+    ) -> Result<OneCycleLR> {
+        let o = options(OneCycleLROptions::default());
         ensure!(total_steps > 0, Value, "Expected positive integer total_steps, but got {total_steps}");
         ensure!(
-            (0.0..=1.0).contains(&options.pct_start),
+            (0.0..=1.0).contains(&o.pct_start),
             Value,
             "Expected float between 0 and 1 pct_start, but got {}",
-            options.pct_start
+            python_float(o.pct_start)
         );
-        ensure!(
-            !options.cycle_momentum || supports_momentum(optimizer),
-            Value,
-            "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
-        );
-        let max_lrs = each_group(optimizer, "max_lr", max_lr)?;
-        for (group, max_lr) in max_lrs.iter().enumerate() {
-            let initial = max_lr / options.div_factor;
+        let cosine = is_cosine(&o.anneal_strategy)?;
+        let max_lrs = max_lr.into().of(optimizer, "max_lr")?;
+        for (group, max_lr) in max_lrs.iter().enumerate().filter(|_| o.last_epoch == -1) {
+            let initial = max_lr / o.div_factor;
             optimizer.set(group, "initial_lr", initial)?;
             optimizer.set(group, "max_lr", *max_lr)?;
-            optimizer.set(group, "min_lr", initial / options.final_div_factor)?;
-            if options.cycle_momentum {
-                note_momenta(optimizer, group, options.base_momentum, options.max_momentum)?;
-            }
+            optimizer.set(group, "min_lr", initial / o.final_div_factor)?;
+        }
+        if o.cycle_momentum {
+            momenta(optimizer, &o.base_momentum, &o.max_momentum, o.last_epoch)?;
         }
         let mut cycle = OneCycleLR {
             total_steps,
-            phases: Phase::all(&options, total_steps),
-            cosine: options.cosine,
-            cycle_momentum: options.cycle_momentum,
+            phases: Phase::all(&o, total_steps),
+            cosine,
+            cycle_momentum: o.cycle_momentum,
             use_beta1: optimizer.betas(0).is_some(),
-            at: Progress { base_lrs: base_lrs(optimizer)?, last_epoch: -1, ..Progress::default() },
+            at: Progress::new(optimizer, o.last_epoch)?,
         };
         cycle.step(optimizer)?;
         Ok(cycle)
@@ -148,6 +166,7 @@ impl OneCycleLR {
     /// # Errors
     /// `Value` after the last.
     pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        warn_if_early(optimizer, self.at.step_count);
         ensure!(
             self.at.last_epoch < self.total_steps,
             Value,

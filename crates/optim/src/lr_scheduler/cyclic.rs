@@ -2,73 +2,86 @@
 
 use std::sync::Arc;
 
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, bail, ensure};
 use cresset_io::PyValue;
 
-use super::state::{Progress, Setting, floats, read};
-use super::{Step, base_lrs, current_lrs, each_group, note_momenta, set_momentum, supports_momentum};
+use super::state::{Progress, Setting, floats, read, read_or};
+use super::{PerGroup, Step, current_lrs, momenta, set_momentum, warn_if_early};
 use crate::optimizer::ParamGroups;
+use crate::options::options;
 
-/// How the height of the cycles changes: a function of the number of the cycle (from 1), or of the step.
-#[derive(Clone)]
-pub enum CyclicMode {
-    /// Cycles of one height.
-    Triangular,
-    /// Each cycle has half the height of the one before.
-    Triangular2,
-    /// The height is a power of that number, by steps.
-    ExpRange(f64),
-    /// A function of the number of the cycle.
-    ByCycle(Arc<dyn Fn(f64) -> f64 + Send + Sync>),
-    /// A function of the step.
-    ByStep(Arc<dyn Fn(f64) -> f64 + Send + Sync>),
-}
+/// A function that scales the height of cycles; none at first.
+#[derive(Clone, Default)]
+pub struct ScaleFn(Option<Arc<dyn Fn(f64) -> f64 + Send + Sync>>);
 
-impl std::fmt::Debug for CyclicMode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            CyclicMode::Triangular => f.write_str("triangular"),
-            CyclicMode::Triangular2 => f.write_str("triangular2"),
-            CyclicMode::ExpRange(gamma) => write!(f, "exp_range({gamma})"),
-            CyclicMode::ByCycle(_) | CyclicMode::ByStep(_) => f.write_str("scale_fn"),
-        }
+impl<F: Fn(f64) -> f64 + Send + Sync + 'static> From<F> for ScaleFn {
+    fn from(f: F) -> Self {
+        ScaleFn(Some(Arc::new(f)))
     }
 }
 
-/// Settings of [`CyclicLR`].
-#[derive(Clone, Debug)]
-pub struct CyclicOptions {
-    /// Steps of the way up (default: 2000).
-    pub step_size_up: i64,
-    /// Steps of the way down (default: as many).
-    pub step_size_down: Option<i64>,
-    /// How the height changes (default: not).
-    pub mode: CyclicMode,
-    /// Whether the momentum (or the first decay rate) goes the other way (default: yes).
-    pub cycle_momentum: bool,
-    /// The lowest momentum (default: 0.8).
-    pub base_momentum: f64,
-    /// The highest momentum (default: 0.9).
-    pub max_momentum: f64,
+impl std::fmt::Debug for ScaleFn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "scale_fn" } else { "None" })
+    }
 }
 
-impl Default for CyclicOptions {
-    fn default() -> Self {
-        CyclicOptions {
-            step_size_up: 2000,
-            step_size_down: None,
-            mode: CyclicMode::Triangular,
-            cycle_momentum: true,
-            base_momentum: 0.8,
-            max_momentum: 0.9,
-        }
+options! {
+    /// Optional settings of [`CyclicLR`].
+    CyclicLROptions {
+        /// Steps of the way up (default: 2000).
+        step_size_up: i64 = 2000,
+        /// Steps of the way down (default: as many).
+        step_size_down: Option<i64> = None,
+        /// How the height changes: `triangular` (default) for not at all, `triangular2` for half of it each cycle,
+        /// `exp_range` for a power of `gamma` by steps.
+        mode: String = "triangular".into(),
+        /// The base of `exp_range` (default: 1).
+        gamma: f64 = 1.0,
+        /// The height as a function, instead of `mode` (default: none). A closure says the type of its argument: `|x: f64| 1.0 / x`.
+        scale_fn: ScaleFn = ScaleFn::default(),
+        /// What the function is of: `cycle` (default) for the number of the cycle, from 1, or `iterations` for that of the step.
+        scale_mode: String = "cycle".into(),
+        /// Whether the momentum (or the first decay rate) goes the other way (default: yes).
+        cycle_momentum: bool = true,
+        /// The lowest momentum, one for all groups or one for each (default: 0.8).
+        base_momentum: PerGroup = 0.8.into(),
+        /// The highest momentum (default: 0.9).
+        max_momentum: PerGroup = 0.9.into(),
+        /// The step that is over, when the cycles go on (default: -1, none).
+        last_epoch: i64 = -1,
     }
 }
 
 /// Cycles between two rates, as `torch.optim.lr_scheduler.CyclicLR` (Smith 2017); stepped after every batch.
+///
+/// # Examples
+/// ```
+/// use cresset_core::{Result, ops};
+/// use cresset_optim::{SGD, lr_scheduler::CyclicLR};
+///
+/// # fn main() -> Result<()> {
+/// let mut optimizer = SGD::new([ops::zeros([1])?.requires_grad_(true)?], 0.1)?;
+/// let mut scheduler = CyclicLR::with(&mut optimizer, 0.25, 0.75, |o| {
+///     o.step_size_up(1).scale_fn(|cycle: f64| 1.0 / cycle).cycle_momentum(false)
+/// })?;
+/// let mut rates = Vec::new();
+/// for _batch in 0..4 {
+///     optimizer.step()?;
+///     scheduler.step(&mut optimizer)?;
+///     rates.push(scheduler.last_lr()[0]);
+/// }
+/// assert_eq!(rates, [0.75, 0.25, 0.5, 0.25]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CyclicLR {
-    mode: CyclicMode,
+    mode: String,
+    gamma: f64,
+    scale_fn: ScaleFn,
+    /// Whether the height depends on the cycle, else on the step.
+    by_cycle: bool,
     /// Steps of a cycle, and the part of them that goes up.
     total_size: f64,
     step_ratio: f64,
@@ -83,40 +96,50 @@ impl CyclicLR {
     /// Begins at the lowest rate; the rates are those of all groups, or one per group.
     ///
     /// # Errors
-    /// `Value` for impossible settings and for an optimizer without momentum, unless it is not to cycle.
+    /// `Value` for another number of rates than groups and for an optimizer without momentum.
     pub fn new(
         optimizer: &mut dyn ParamGroups,
-        base_lr: &[f64],
-        max_lr: &[f64],
-        options: CyclicOptions,
+        base_lr: impl Into<PerGroup>,
+        max_lr: impl Into<PerGroup>,
     ) -> Result<CyclicLR> {
-        let base = each_group(optimizer, "base_lr", base_lr)?;
-        let max_lrs = each_group(optimizer, "max_lr", max_lr)?;
-        let total = options.step_size_up + options.step_size_down.unwrap_or(options.step_size_up);
-        ensure!(total > 0, Value, "Expected positive step sizes, but got {total} steps in a cycle");
-        ensure!(
-            !options.cycle_momentum || supports_momentum(optimizer),
-            Value,
-            "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
-        );
-        for (group, lr) in base.iter().enumerate() {
+        Self::with(optimizer, base_lr, max_lr, |o| o)
+    }
+
+    /// Begins with other settings.
+    ///
+    /// # Errors
+    /// `Value` for impossible settings and for an optimizer without momentum, unless it is not to cycle; `Key` when it is to
+    /// go on and the groups have no `initial_lr`.
+    pub fn with(
+        optimizer: &mut dyn ParamGroups,
+        base_lr: impl Into<PerGroup>,
+        max_lr: impl Into<PerGroup>,
+        options: impl FnOnce(CyclicLROptions) -> CyclicLROptions,
+    ) -> Result<CyclicLR> {
+        let o = options(CyclicLROptions::default());
+        let base = base_lr.into().of(optimizer, "base_lr")?;
+        for (group, lr) in base.iter().enumerate().filter(|_| o.last_epoch == -1) {
             optimizer.set(group, "lr", *lr)?;
-            if options.cycle_momentum {
-                note_momenta(optimizer, group, options.base_momentum, options.max_momentum)?;
-            }
         }
-        let momenta = |momentum: f64| vec![momentum; base.len()];
+        let max_lrs = max_lr.into().of(optimizer, "max_lr")?;
+        let (up, down) = (o.step_size_up as f64, o.step_size_down.unwrap_or(o.step_size_up) as f64);
+        ensure!(up + down != 0.0, ZeroDivision, "float division by zero");
+        let by_cycle = by_cycle(&o)?;
+        let momentum =
+            |o: &CyclicLROptions| momenta(optimizer, &o.base_momentum, &o.max_momentum, o.last_epoch);
+        let momenta = o.cycle_momentum.then_some(&o).map(momentum).transpose()?;
         // PyTorch's first values come from the rates that an earlier schedule noted; the cycle then has its own.
         let mut cycle = CyclicLR {
-            total_size: total as f64,
-            step_ratio: options.step_size_up as f64 / total as f64,
+            mode: o.mode,
+            gamma: o.gamma,
+            scale_fn: o.scale_fn,
+            by_cycle,
+            total_size: up + down,
+            step_ratio: up / (up + down),
             max_lrs,
-            momenta: options
-                .cycle_momentum
-                .then(|| (momenta(options.base_momentum), momenta(options.max_momentum))),
+            momenta,
             use_beta1: optimizer.betas(0).is_some(),
-            at: Progress { base_lrs: base_lrs(optimizer)?, last_epoch: -1, ..Progress::default() },
-            mode: options.mode,
+            at: Progress::new(optimizer, o.last_epoch)?,
         };
         cycle.step(optimizer)?;
         cycle.at.base_lrs = base;
@@ -128,6 +151,7 @@ impl CyclicLR {
     /// # Errors
     /// None for optimizers of this crate.
     pub fn step(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        warn_if_early(optimizer, self.at.step_count);
         self.at.last_epoch += 1;
         self.at.step_count += 1;
         self.apply(optimizer)
@@ -153,12 +177,12 @@ impl CyclicLR {
         let cycle = (1.0 + step / self.total_size).floor();
         let x = 1.0 + step / self.total_size - cycle;
         let climbed = if x <= ratio { x / ratio } else { (x - 1.0) / (ratio - 1.0) };
-        let height = match &self.mode {
-            CyclicMode::Triangular => 1.0,
-            CyclicMode::Triangular2 => 1.0 / 2_f64.powf(cycle - 1.0),
-            CyclicMode::ExpRange(gamma) => gamma.powf(step),
-            CyclicMode::ByCycle(f) => f(cycle),
-            CyclicMode::ByStep(f) => f(step),
+        let of = if self.by_cycle { cycle } else { step };
+        let height = match (&self.scale_fn.0, self.mode.as_str()) {
+            (Some(f), _) => f(of),
+            (None, "triangular2") => 1.0 / 2_f64.powf(of - 1.0),
+            (None, "exp_range") => self.gamma.powf(of),
+            _ => 1.0,
         };
         (climbed, height)
     }
@@ -169,26 +193,13 @@ impl CyclicLR {
     }
 }
 
-impl CyclicMode {
-    /// PyTorch's `mode`, `gamma` and `scale_mode`.
-    fn settings(&self) -> [(&'static str, PyValue); 3] {
-        let (mode, gamma, scale) = match self {
-            CyclicMode::Triangular | CyclicMode::ByCycle(_) => ("triangular", 1.0, "cycle"),
-            CyclicMode::Triangular2 => ("triangular2", 1.0, "cycle"),
-            CyclicMode::ExpRange(gamma) => ("exp_range", *gamma, "iterations"),
-            CyclicMode::ByStep(_) => ("triangular", 1.0, "iterations"),
-        };
-        [("mode", mode.into()), ("gamma", gamma.into()), ("scale_mode", scale.into())]
-    }
-
-    /// The mode of a saved state; functions are not saved, and stay.
-    fn load(&self, state: &PyValue) -> Result<CyclicMode> {
-        Ok(match (self, state.get("mode").and_then(PyValue::as_str)) {
-            (CyclicMode::ByCycle(_) | CyclicMode::ByStep(_), _) | (_, None) => self.clone(),
-            (_, Some("exp_range")) => CyclicMode::ExpRange(read(state, "gamma")?),
-            (_, Some("triangular2")) => CyclicMode::Triangular2,
-            _ => CyclicMode::Triangular,
-        })
+/// Whether the height depends on the cycle, else on the step; PyTorch's modes say it themselves.
+fn by_cycle(o: &CyclicLROptions) -> Result<bool> {
+    match o.mode.as_str() {
+        _ if o.scale_fn.0.is_some() => Ok(o.scale_mode == "cycle"),
+        "triangular" | "triangular2" => Ok(true),
+        "exp_range" => Ok(false),
+        _ => bail!(Value, "mode is invalid and scale_fn is None"),
     }
 }
 
@@ -216,7 +227,11 @@ impl Step for CyclicLR {
             ("total_size", self.total_size.save()),
             ("step_ratio", self.step_ratio.save()),
         ];
-        settings.extend(self.mode.settings());
+        settings.extend([
+            ("mode", self.mode.save()),
+            ("gamma", self.gamma.save()),
+            ("scale_mode", if self.by_cycle { "cycle" } else { "iterations" }.into()),
+        ]);
         settings.push(("cycle_momentum", self.momenta.is_some().save()));
         if let Some((low, high)) = &self.momenta {
             settings.push(("use_beta1", self.use_beta1.save()));
@@ -237,7 +252,13 @@ impl Step for CyclicLR {
             }
         };
         let loaded = CyclicLR {
-            mode: self.mode.load(state)?,
+            mode: read_or(state, "mode", self.mode.clone())?,
+            gamma: read_or(state, "gamma", self.gamma)?,
+            scale_fn: self.scale_fn.clone(),
+            by_cycle: state
+                .get("scale_mode")
+                .and_then(PyValue::as_str)
+                .map_or(self.by_cycle, |m| m == "cycle"),
             total_size: read(state, "total_size")?,
             step_ratio: read(state, "step_ratio")?,
             max_lrs: floats(state, "max_lrs", groups)?,

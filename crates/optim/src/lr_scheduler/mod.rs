@@ -14,18 +14,23 @@ mod plateau;
 mod state;
 mod swa;
 
-pub use compose::{ChainedScheduler, SequentialLR, Step};
-pub use cosine::{CosineAnnealing, CosineAnnealingLR, CosineAnnealingWarmRestarts};
-pub use cycle::{OneCycleLR, OneCycleOptions};
-pub use cyclic::{CyclicLR, CyclicMode, CyclicOptions};
-pub use factor::{
-    ConstantFactor, ConstantLR, ExponentialDecay, ExponentialLR, Lambda, LambdaLR, LinearFactor, LinearLR,
-    MultiStep, MultiStepLR, Multiplicative, MultiplicativeLR, Polynomial, PolynomialLR, StepDecay, StepLR,
+pub use compose::{ChainedScheduler, SequentialLR, SequentialLROptions, Step};
+pub use cosine::{
+    CosineAnnealing, CosineAnnealingLR, CosineAnnealingLROptions, CosineAnnealingWarmRestarts,
+    CosineAnnealingWarmRestartsOptions,
 };
-pub use plateau::{Mode, PlateauOptions, ReduceLROnPlateau};
-pub use swa::{SWALR, SwaAnnealing};
+pub use cycle::{OneCycleLR, OneCycleLROptions};
+pub use cyclic::{CyclicLR, CyclicLROptions, ScaleFn};
+pub use factor::{
+    ConstantFactor, ConstantLR, ConstantLROptions, ExponentialDecay, ExponentialLR, ExponentialLROptions,
+    Lambda, LambdaLR, LambdaLROptions, LinearFactor, LinearLR, LinearLROptions, MultiStep, MultiStepLR,
+    MultiStepLROptions, Multiplicative, MultiplicativeLR, Polynomial, PolynomialLR, PolynomialLROptions,
+    StepDecay, StepLR, StepLROptions,
+};
+pub use plateau::{ReduceLROnPlateau, ReduceLROnPlateauOptions};
+pub use swa::{SWALR, SWALROptions, SwaAnnealing};
 
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, bail, ensure};
 use cresset_io::PyValue;
 
 use self::state::Progress;
@@ -56,6 +61,14 @@ pub trait Schedule {
         self.lr(Moment { lr: now.base_lr, ..now })
     }
 
+    /// Refuses impossible settings.
+    ///
+    /// # Errors
+    /// `Value` with PyTorch's text.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The settings under PyTorch's names, which are saved with the state of the scheduler.
     fn settings(&self) -> Vec<(&'static str, PyValue)> {
         Vec::new()
@@ -78,19 +91,26 @@ pub struct Scheduler<S> {
     at: Progress,
 }
 
-/// Notes the rate at the start of each group, unless an earlier schedule did; those rates.
-pub(crate) fn base_lrs(optimizer: &mut dyn ParamGroups) -> Result<Vec<f64>> {
+/// Notes the rate at the start of each group, unless an earlier schedule did; those rates. A schedule that goes on after
+/// `last_epoch` needs them noted.
+fn base_lrs(optimizer: &mut dyn ParamGroups, last_epoch: i64) -> Result<Vec<f64>> {
+    optimizer.watch_steps();
     let mut rates = Vec::new();
     for group in 0..optimizer.group_count() {
-        let lr = optimizer.get(group, "lr").unwrap_or_default();
-        let base = optimizer.get(group, "initial_lr").unwrap_or(lr);
+        let noted = optimizer.get(group, "initial_lr");
+        ensure!(
+            last_epoch == -1 || noted.is_some(),
+            Key,
+            "param 'initial_lr' is not specified in param_groups[{group}] when resuming scheduler with last_epoch >= 0.\nThis typically happens when:\n1. You're trying to resume training from a checkpoint but haven't properly loaded the optimizer state\n2. You're using last_epoch >= 0 for a fresh training run (not recommended)"
+        );
+        let base = noted.or_else(|| optimizer.get(group, "lr")).unwrap_or_default();
         optimizer.set(group, "initial_lr", base)?;
         rates.push(base);
     }
     Ok(rates)
 }
 
-pub(crate) fn current_lrs(optimizer: &dyn ParamGroups) -> Vec<f64> {
+fn current_lrs(optimizer: &dyn ParamGroups) -> Vec<f64> {
     (0..optimizer.group_count()).map(|g| optimizer.get(g, "lr").unwrap_or_default()).collect()
 }
 
@@ -98,10 +118,18 @@ impl<S: Schedule> Scheduler<S> {
     /// Starts the schedule: sets the rates of epoch 0.
     ///
     /// # Errors
-    /// None for optimizers of this crate.
+    /// `Value` for impossible settings.
     pub fn start(optimizer: &mut dyn ParamGroups, schedule: S) -> Result<Self> {
-        let base_lrs = base_lrs(optimizer)?;
-        let at = Progress { base_lrs, last_epoch: -1, ..Progress::default() };
+        Self::resume(optimizer, schedule, -1)
+    }
+
+    /// Goes on after `last_epoch` (-1 to start), for an optimizer that another schedule of the kind has stepped so far.
+    ///
+    /// # Errors
+    /// `Value` for impossible settings, `Key` when the groups have no `initial_lr`.
+    pub fn resume(optimizer: &mut dyn ParamGroups, schedule: S, last_epoch: i64) -> Result<Self> {
+        schedule.check()?;
+        let at = Progress::new(optimizer, last_epoch)?;
         let mut scheduler = Scheduler { schedule, at };
         scheduler.advance(optimizer, true)?;
         Ok(scheduler)
@@ -168,41 +196,100 @@ impl<S: Schedule> Scheduler<S> {
     }
 }
 
-/// A setting of all groups, given once or once per group.
-pub(crate) fn each_group(optimizer: &dyn ParamGroups, name: &str, values: &[f64]) -> Result<Vec<f64>> {
-    let groups = optimizer.group_count();
-    ensure!(
-        values.len() == 1 || values.len() == groups,
-        Value,
-        "{name} must have the same length as optimizer.param_groups. {name} has {} values, param_groups has {groups}.",
-        values.len()
-    );
-    Ok((0..groups).map(|g| *values.get(g).unwrap_or(&values[0])).collect())
+/// A setting of all groups, or one for each: made from a number, or from a list.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PerGroup {
+    /// One for all.
+    All(f64),
+    /// One for each.
+    Each(Vec<f64>),
+}
+
+impl From<f64> for PerGroup {
+    fn from(value: f64) -> Self {
+        PerGroup::All(value)
+    }
+}
+
+impl<const N: usize> From<[f64; N]> for PerGroup {
+    fn from(values: [f64; N]) -> Self {
+        PerGroup::Each(values.to_vec())
+    }
+}
+
+impl From<Vec<f64>> for PerGroup {
+    fn from(values: Vec<f64>) -> Self {
+        PerGroup::Each(values)
+    }
+}
+
+impl PerGroup {
+    /// The setting of each group.
+    fn of(&self, optimizer: &dyn ParamGroups, name: &str) -> Result<Vec<f64>> {
+        let groups = optimizer.group_count();
+        match self {
+            PerGroup::All(value) => Ok(vec![*value; groups]),
+            PerGroup::Each(values) => {
+                ensure!(
+                    values.len() == groups,
+                    Value,
+                    "{name} must have the same length as optimizer.param_groups. {name} has {} values, param_groups has {groups}.",
+                    values.len()
+                );
+                Ok(values.clone())
+            }
+        }
+    }
+}
+
+/// Whether a word means a cosine, as opposed to a line.
+fn is_cosine(anneal_strategy: &str) -> Result<bool> {
+    match anneal_strategy {
+        "cos" => Ok(true),
+        "linear" => Ok(false),
+        other => bail!(Value, "anneal_strategy must be one of 'cos' or 'linear', instead got {other}"),
+    }
 }
 
 /// Whether all groups have a momentum or decay rates.
-pub(crate) fn supports_momentum(optimizer: &dyn ParamGroups) -> bool {
+fn supports_momentum(optimizer: &dyn ParamGroups) -> bool {
     (0..optimizer.group_count())
         .all(|g| optimizer.get(g, "momentum").is_some() || optimizer.betas(g).is_some())
 }
 
 /// Sets the momentum of a group, or its first decay rate.
-pub(crate) fn set_momentum(optimizer: &mut dyn ParamGroups, group: usize, momentum: f64) -> Result<()> {
+fn set_momentum(optimizer: &mut dyn ParamGroups, group: usize, momentum: f64) -> Result<()> {
     match optimizer.betas(group) {
         Some((_, beta2)) => optimizer.set_betas(group, (momentum, beta2)),
         None => optimizer.set(group, "momentum", momentum),
     }
 }
 
-/// Sets the momentum of a group to the highest, and notes both ends of its cycle.
-pub(crate) fn note_momenta(optimizer: &mut dyn ParamGroups, group: usize, low: f64, high: f64) -> Result<()> {
-    set_momentum(optimizer, group, high)?;
-    optimizer.set(group, "max_momentum", high)?;
-    optimizer.set(group, "base_momentum", low)
+/// The lowest and the highest momentum of each group, which start at the highest; noted in the groups unless the schedule
+/// goes on.
+fn momenta(
+    optimizer: &mut dyn ParamGroups,
+    base_momentum: &PerGroup,
+    max_momentum: &PerGroup,
+    last_epoch: i64,
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    ensure!(
+        supports_momentum(optimizer),
+        Value,
+        "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+    );
+    let low = base_momentum.of(optimizer, "base_momentum")?;
+    let high = max_momentum.of(optimizer, "max_momentum")?;
+    for (group, (low, high)) in low.iter().zip(&high).enumerate().filter(|_| last_epoch == -1) {
+        set_momentum(optimizer, group, *high)?;
+        optimizer.set(group, "max_momentum", *high)?;
+        optimizer.set(group, "base_momentum", *low)?;
+    }
+    Ok((low, high))
 }
 
 /// Warns, as PyTorch does, when the first step of a schedule comes before that of the optimizer.
-pub(crate) fn warn_if_early(optimizer: &dyn ParamGroups, step_count: i64) {
+fn warn_if_early(optimizer: &dyn ParamGroups, step_count: i64) {
     if step_count == 1 && !optimizer.has_stepped() {
         eprintln!(
             "UserWarning: Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to do this will result in PyTorch skipping the first value of the learning rate schedule. See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"

@@ -1,61 +1,56 @@
 //! A schedule that follows a measured value.
 
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, bail, ensure};
 use cresset_io::PyValue;
 
 use super::state::{Setting, floats, read, read_or};
-use super::{current_lrs, each_group};
+use super::{PerGroup, current_lrs};
 use crate::optimizer::ParamGroups;
+use crate::options::options;
 
-/// Which values of the measure are better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Small ones, as of a loss.
-    Min,
-    /// Large ones, as of an accuracy.
-    Max,
-}
-
-/// Settings of [`ReduceLROnPlateau`].
-#[derive(Clone, Debug)]
-pub struct PlateauOptions {
-    /// Which values are better (default: small ones).
-    pub mode: Mode,
-    /// The factor of a reduction (default: 0.1).
-    pub factor: f64,
-    /// Epochs without improvement that are tolerated (default: 10).
-    pub patience: i64,
-    /// The least improvement that counts (default: 1e-4).
-    pub threshold: f64,
-    /// Whether the threshold is relative to the best value (default: yes).
-    pub relative: bool,
-    /// Epochs after a reduction during which nothing is counted (default: 0).
-    pub cooldown: i64,
-    /// The lowest rate, one for all groups or one for each (default: 0).
-    pub min_lr: Vec<f64>,
-    /// Smaller changes of the rate are not made (default: 1e-8).
-    pub eps: f64,
-}
-
-impl Default for PlateauOptions {
-    fn default() -> Self {
-        PlateauOptions {
-            mode: Mode::Min,
-            factor: 0.1,
-            patience: 10,
-            threshold: 1e-4,
-            relative: true,
-            cooldown: 0,
-            min_lr: vec![0.0],
-            eps: 1e-8,
-        }
+options! {
+    /// Optional settings of [`ReduceLROnPlateau`].
+    ReduceLROnPlateauOptions {
+        /// Which values of the measure are better: `min` (default) for small ones, as of a loss, or `max`.
+        mode: String = "min".into(),
+        /// The factor of a reduction (default: 0.1).
+        factor: f64 = 0.1,
+        /// Epochs without improvement that are tolerated (default: 10).
+        patience: i64 = 10,
+        /// The least improvement that counts (default: 1e-4).
+        threshold: f64 = 1e-4,
+        /// Whether the threshold is relative to the best value, `rel` (default), or not, `abs`.
+        threshold_mode: String = "rel".into(),
+        /// Epochs after a reduction during which nothing is counted (default: 0).
+        cooldown: i64 = 0,
+        /// The lowest rate, one for all groups or one for each (default: 0).
+        min_lr: PerGroup = 0.0.into(),
+        /// Smaller changes of the rate are not made (default: 1e-8).
+        eps: f64 = 1e-8,
     }
 }
 
 /// Reduces the rates when a measure stops improving, as `torch.optim.lr_scheduler.ReduceLROnPlateau`.
+///
+/// # Examples
+/// ```
+/// use cresset_core::{Result, ops};
+/// use cresset_optim::{SGD, lr_scheduler::ReduceLROnPlateau};
+///
+/// # fn main() -> Result<()> {
+/// let mut optimizer = SGD::new([ops::zeros([1])?.requires_grad_(true)?], 0.5)?;
+/// let mut scheduler = ReduceLROnPlateau::with(&optimizer, |o| o.patience(1).factor(0.5))?;
+/// for loss in [3.0, 2.0, 2.0, 2.0] {
+///     optimizer.step()?;
+///     scheduler.step(&mut optimizer, loss)?;
+/// }
+/// assert_eq!(scheduler.last_lr(), [0.25]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ReduceLROnPlateau {
-    options: PlateauOptions,
+    options: ReduceLROnPlateauOptions,
     min_lrs: Vec<f64>,
     best: f64,
     bad_epochs: i64,
@@ -65,24 +60,41 @@ pub struct ReduceLROnPlateau {
 }
 
 impl ReduceLROnPlateau {
-    /// Begins.
+    /// Begins with PyTorch's settings.
     ///
     /// # Errors
-    /// `Value` unless the factor is below 1, and for another number of lowest rates than groups.
-    pub fn new(optimizer: &dyn ParamGroups, options: PlateauOptions) -> Result<Self> {
+    /// None for optimizers of this crate.
+    pub fn new(optimizer: &dyn ParamGroups) -> Result<Self> {
+        Self::with(optimizer, |o| o)
+    }
+
+    /// Begins with other settings.
+    ///
+    /// # Errors
+    /// `Value` unless the factor is below 1, for modes that do not exist, and for another number of lowest rates than groups.
+    pub fn with(
+        optimizer: &dyn ParamGroups,
+        options: impl FnOnce(ReduceLROnPlateauOptions) -> ReduceLROnPlateauOptions,
+    ) -> Result<Self> {
+        let options = options(ReduceLROnPlateauOptions::default());
         ensure!(options.factor < 1.0, Value, "Factor should be < 1.0.");
-        let (given, groups) = (options.min_lr.len(), optimizer.group_count());
-        ensure!(given == 1 || given == groups, Value, "expected {groups} min_lrs, got {given}");
-        let min_lrs = each_group(optimizer, "min_lr", &options.min_lr)?;
-        let best = if options.mode == Mode::Min { f64::INFINITY } else { f64::NEG_INFINITY };
+        let groups = optimizer.group_count();
+        let min_lrs = match &options.min_lr {
+            PerGroup::All(lr) => vec![*lr; groups],
+            PerGroup::Each(list) => {
+                ensure!(list.len() == groups, Value, "expected {groups} min_lrs, got {}", list.len());
+                list.clone()
+            }
+        };
+        let best = worst(&options)?;
         let last_lr = current_lrs(optimizer);
         Ok(ReduceLROnPlateau { options, min_lrs, best, bad_epochs: 0, cooldown: 0, last_epoch: 0, last_lr })
     }
 
-    /// Ends an epoch with that value of the measure.
+    /// Ends an epoch with that value of the measure. NaN is no improvement.
     ///
     /// # Errors
-    /// None for optimizers of this crate.
+    /// `Runtime` when the optimizer has got groups whose lowest rate is not known.
     pub fn step(&mut self, optimizer: &mut dyn ParamGroups, metric: f64) -> Result<()> {
         self.last_epoch += 1;
         if self.is_better(metric) {
@@ -106,17 +118,26 @@ impl ReduceLROnPlateau {
 
     fn is_better(&self, metric: f64) -> bool {
         let (best, threshold) = (self.best, self.options.threshold);
-        match (self.options.mode, self.options.relative) {
-            (Mode::Min, true) => metric < best * (1.0 - threshold),
-            (Mode::Min, false) => metric < best - threshold,
-            (Mode::Max, true) => metric > best * (threshold + 1.0),
-            (Mode::Max, false) => metric > best + threshold,
+        match (self.options.mode.as_str(), self.options.threshold_mode.as_str()) {
+            ("min", "rel") => metric < best * (1.0 - threshold),
+            ("min", _) => metric < best - threshold,
+            (_, "rel") => metric > best * (threshold + 1.0),
+            _ => metric > best + threshold,
         }
     }
 
-    fn reduce(&self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+    fn reduce(&mut self, optimizer: &mut dyn ParamGroups) -> Result<()> {
+        let (groups, known) = (optimizer.group_count(), self.min_lrs.len());
+        if groups != known {
+            let PerGroup::All(lr) = self.options.min_lr else {
+                bail!(
+                    "The number of param groups in the `optimizer` ({groups}) differs from when `ReduceLROnPlateau` was initialized ({known}), usually due to a new param group being added to the optimizer. Please modify the `min_lrs` field to match the length of the `optimizer` param groups."
+                )
+            };
+            self.min_lrs = vec![lr; groups];
+        }
         for (group, old) in current_lrs(optimizer).into_iter().enumerate() {
-            let new = (old * self.options.factor).max(self.min_lrs.get(group).copied().unwrap_or_default());
+            let new = (old * self.options.factor).max(self.min_lrs[group]);
             if old - new > self.options.eps {
                 optimizer.set(group, "lr", new)?;
             }
@@ -132,9 +153,11 @@ impl ReduceLROnPlateau {
     /// What the scheduler remembers, under PyTorch's keys: its settings, and where it stands.
     pub fn state_dict(&self) -> PyValue {
         let o = &self.options;
-        let shared = (o.min_lr.len() == 1).then_some(o.min_lr[0]);
-        let (mode, worst) =
-            if o.mode == Mode::Min { ("min", f64::INFINITY) } else { ("max", f64::NEG_INFINITY) };
+        let shared = match o.min_lr {
+            PerGroup::All(lr) => Some(lr),
+            PerGroup::Each(_) => None,
+        };
+        let worst = if o.mode == "min" { f64::INFINITY } else { f64::NEG_INFINITY };
         PyValue::dict([
             ("factor", o.factor.save()),
             ("default_min_lr", shared.into()),
@@ -145,9 +168,9 @@ impl ReduceLROnPlateau {
             ("last_epoch", self.last_epoch.save()),
             ("_last_lr", self.last_lr.save()),
             ("mode_worse", worst.save()),
-            ("mode", mode.into()),
+            ("mode", o.mode.save()),
             ("threshold", o.threshold.save()),
-            ("threshold_mode", if o.relative { "rel" } else { "abs" }.into()),
+            ("threshold_mode", o.threshold_mode.save()),
             ("best", self.best.save()),
             ("cooldown_counter", self.cooldown.save()),
             ("num_bad_epochs", self.bad_epochs.save()),
@@ -161,25 +184,23 @@ impl ReduceLROnPlateau {
     pub fn load_state_dict(&mut self, state: &PyValue) -> Result<()> {
         let o = &self.options;
         let groups = self.last_lr.len();
-        let word = |key: &str, now: bool, yes: &str| {
-            state.get(key).and_then(PyValue::as_str).map_or(now, |word| word == yes)
-        };
         let min_lrs = read_or(state, "min_lrs", self.min_lrs.clone())?;
         ensure!(min_lrs.len() == groups, Value, "expected {groups} min_lrs, got {}", min_lrs.len());
         let min_lr = match state.get("default_min_lr").and_then(PyValue::as_float) {
-            Some(shared) => vec![shared],
-            None => min_lrs.clone(),
+            Some(shared) => PerGroup::All(shared),
+            None => PerGroup::Each(min_lrs.clone()),
         };
-        let options = PlateauOptions {
-            mode: if word("mode", o.mode == Mode::Min, "min") { Mode::Min } else { Mode::Max },
+        let options = ReduceLROnPlateauOptions {
+            mode: read_or(state, "mode", o.mode.clone())?,
             factor: read_or(state, "factor", o.factor)?,
             patience: read_or(state, "patience", o.patience)?,
             threshold: read_or(state, "threshold", o.threshold)?,
-            relative: word("threshold_mode", o.relative, "rel"),
+            threshold_mode: read_or(state, "threshold_mode", o.threshold_mode.clone())?,
             cooldown: read_or(state, "cooldown", o.cooldown)?,
             eps: read_or(state, "eps", o.eps)?,
             min_lr,
         };
+        worst(&options)?;
         *self = ReduceLROnPlateau {
             options,
             min_lrs,
@@ -191,4 +212,12 @@ impl ReduceLROnPlateau {
         };
         Ok(())
     }
+}
+
+/// The worst value of the measure.
+fn worst(o: &ReduceLROnPlateauOptions) -> Result<f64> {
+    ensure!(matches!(o.mode.as_str(), "min" | "max"), Value, "mode {} is unknown!", o.mode);
+    let known = matches!(o.threshold_mode.as_str(), "rel" | "abs");
+    ensure!(known, Value, "threshold mode {} is unknown!", o.threshold_mode);
+    Ok(if o.mode == "min" { f64::INFINITY } else { f64::NEG_INFINITY })
 }

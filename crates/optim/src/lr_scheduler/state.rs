@@ -3,6 +3,9 @@
 use cresset_core::{Result, bail, ensure};
 use cresset_io::PyValue;
 
+use super::base_lrs;
+use crate::optimizer::ParamGroups;
+
 /// Entries of a scheduler's state.
 pub(super) type Entries = Vec<(&'static str, PyValue)>;
 
@@ -149,6 +152,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// After `last_epoch`, which is -1 at the start.
+    pub(super) fn new(optimizer: &mut dyn ParamGroups, last_epoch: i64) -> Result<Progress> {
+        let base_lrs = base_lrs(optimizer, last_epoch)?;
+        Ok(Progress { base_lrs, last_epoch, ..Progress::default() })
+    }
+
     pub(super) fn entries(&self) -> Entries {
         vec![
             ("base_lrs", self.base_lrs.save()),

@@ -6,8 +6,9 @@ use cresset_core::{Result, ensure};
 use cresset_io::PyValue;
 
 use super::state::{Setting, take};
-use super::{Moment, Schedule, Scheduler, each_group};
+use super::{Moment, PerGroup, Schedule, Scheduler, is_cosine};
 use crate::optimizer::ParamGroups;
+use crate::options::options;
 
 /// Lets the rate go to a constant, as `torch.optim.swa_utils.SWALR` (Izmailov et al. 2018).
 pub type SWALR = Scheduler<SwaAnnealing>;
@@ -56,24 +57,45 @@ impl Schedule for SwaAnnealing {
     }
 }
 
+options! {
+    /// Optional settings of [`SWALR`].
+    SWALROptions {
+        /// Epochs until the rate is reached (default: 10).
+        anneal_epochs: i64 = 10,
+        /// The way there: `cos` (default) or `linear`.
+        anneal_strategy: String = "cos".into(),
+        /// The epoch that is over, when the schedule goes on (default: -1, none).
+        last_epoch: i64 = -1,
+    }
+}
+
 impl SWALR {
     /// Starts on the way to `swa_lr`, one rate for all groups or one for each.
     ///
     /// # Errors
-    /// `Value` for a negative number of epochs, or another number of rates than groups.
-    pub fn new(
+    /// `Value` for another number of rates than groups.
+    pub fn new(optimizer: &mut dyn ParamGroups, swa_lr: impl Into<PerGroup>) -> Result<SWALR> {
+        Self::with(optimizer, swa_lr, |o| o)
+    }
+
+    /// Starts on the way to `swa_lr` with other settings.
+    ///
+    /// # Errors
+    /// `Value` for impossible settings, `Key` when it is to go on and the groups have no `initial_lr`.
+    pub fn with(
         optimizer: &mut dyn ParamGroups,
-        swa_lr: &[f64],
-        anneal_epochs: i64,
-        cosine: bool,
+        swa_lr: impl Into<PerGroup>,
+        options: impl FnOnce(SWALROptions) -> SWALROptions,
     ) -> Result<SWALR> {
+        let SWALROptions { anneal_epochs, anneal_strategy, last_epoch } = options(SWALROptions::default());
+        let swa_lrs = swa_lr.into().of(optimizer, "swa_lr")?;
+        swa_lrs.iter().enumerate().try_for_each(|(group, lr)| optimizer.set(group, "swa_lr", *lr))?;
+        let cosine = is_cosine(&anneal_strategy)?;
         ensure!(
             anneal_epochs >= 0,
             Value,
             "anneal_epochs must be equal or greater than 0, got {anneal_epochs}"
         );
-        let swa_lrs = each_group(optimizer, "swa_lr", swa_lr)?;
-        swa_lrs.iter().enumerate().try_for_each(|(group, lr)| optimizer.set(group, "swa_lr", *lr))?;
-        Scheduler::start(optimizer, SwaAnnealing { swa_lrs, anneal_epochs, cosine })
+        Scheduler::resume(optimizer, SwaAnnealing { swa_lrs, anneal_epochs, cosine }, last_epoch)
     }
 }

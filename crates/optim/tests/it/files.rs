@@ -118,7 +118,7 @@ impl<U: Update> Run<U> {
         if let Some(second) = second {
             optimizer.add_param_group(pick(other), second)?;
         }
-        let scheduler = StepLR::new(&mut optimizer, 2, 0.5)?;
+        let scheduler = StepLR::with(&mut optimizer, 2, |s| s.gamma(0.5))?;
         Ok(Run { net, optimizer, scheduler })
     }
 

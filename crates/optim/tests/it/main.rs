@@ -158,13 +158,13 @@ fn half_precision_and_views_of_one_buffer_are_updated() -> Result<()> {
 fn a_schedule_is_resumed_with_the_optimizer() -> Result<()> {
     let p = leaf(vec![1.0])?;
     let mut sgd = SGD::new([p.clone()], 1.0)?;
-    let mut schedule = StepLR::new(&mut sgd, 2, 0.1)?;
+    let mut schedule = StepLR::new(&mut sgd, 2)?;
     for _ in 0..3 {
         schedule.step(&mut sgd)?;
     }
     let mut other = SGD::new([p], 1.0)?;
     other.load_state_dict(&sgd.state_dict())?;
-    let mut again = StepLR::new(&mut other, 2, 0.1)?;
+    let mut again = StepLR::new(&mut other, 2)?;
     again.load_state_dict(&schedule.state_dict())?;
     schedule.step(&mut sgd)?;
     again.step(&mut other)?;
@@ -176,7 +176,7 @@ fn a_schedule_is_resumed_with_the_optimizer() -> Result<()> {
 #[test]
 fn schedules_follow_each_other() -> Result<()> {
     let mut sgd = SGD::new([leaf(vec![1.0])?], 1.0)?;
-    let warm = ConstantLR::new(&mut sgd, 0.5, 10)?;
+    let warm = ConstantLR::with(&mut sgd, |s| s.factor(0.5).total_iters(10))?;
     let cool = ExponentialLR::new(&mut sgd, 0.5)?;
     let mut both = SequentialLR::new(&mut sgd, vec![Box::new(warm), Box::new(cool)], vec![2])?;
     let mut rates = vec![both.last_lr()[0]];

@@ -86,84 +86,167 @@ macro_rules! schedules {
     )* };
 }
 
-fn one_cycle(change: impl Fn(&mut OneCycleOptions)) -> OneCycleOptions {
-    let mut options = OneCycleOptions::default();
-    change(&mut options);
-    options
-}
-
-fn cyclic(up: i64, mode: CyclicMode, change: impl Fn(&mut CyclicOptions)) -> CyclicOptions {
-    let mut options = CyclicOptions { step_size_up: up, mode, ..CyclicOptions::default() };
-    change(&mut options);
-    options
-}
-
-fn by_cycle() -> CyclicMode {
-    CyclicMode::ByCycle(std::sync::Arc::new(|x| 1.0 / x))
-}
-
 schedules! {
-    step: "StepLR", |o| StepLR::new(o, 2, 0.5), other StepLR::new(o, 9, 0.1);
-    multi_step: "MultiStepLR", |o| MultiStepLR::new(o, vec![2, 4, 4], 0.5), other MultiStepLR::new(o, vec![1], 0.1);
-    constant: "ConstantLR", |o| ConstantLR::new(o, 0.5, 4), other ConstantLR::new(o, 0.1, 9);
-    linear: "LinearLR", |o| LinearLR::new(o, 0.25, 1.0, 5), other LinearLR::new(o, 0.5, 0.7, 9);
+    step: "StepLR", |o| StepLR::with(o, 2, |s| s.gamma(0.5)), other StepLR::new(o, 9);
+    multi_step: "MultiStepLR", |o| MultiStepLR::with(o, [2, 4, 4], |s| s.gamma(0.5)), other MultiStepLR::new(o, [1]);
+    constant: "ConstantLR", |o| ConstantLR::with(o, |s| s.factor(0.5).total_iters(4)), other ConstantLR::new(o);
+    linear: "LinearLR", |o| LinearLR::with(o, |s| s.start_factor(0.25)),
+        other LinearLR::with(o, |s| s.start_factor(0.5).end_factor(0.7).total_iters(9));
     exponential: "ExponentialLR", |o| ExponentialLR::new(o, 0.9), other ExponentialLR::new(o, 0.1);
-    polynomial: "PolynomialLR", |o| PolynomialLR::new(o, 6, 2.0), other PolynomialLR::new(o, 9, 1.0);
+    polynomial: "PolynomialLR", |o| PolynomialLR::with(o, |s| s.total_iters(6).power(2.0)), other PolynomialLR::new(o);
     lambda: "LambdaLR", |o| LambdaLR::new(o, |e| 0.95_f64.powi(e as i32)), other LambdaLR::new(o, |e| 0.95_f64.powi(e as i32));
     multiplicative: "MultiplicativeLR", |o| MultiplicativeLR::new(o, |_| 0.95), other MultiplicativeLR::new(o, |_| 0.95);
-    cosine: "CosineAnnealingLR", |o| CosineAnnealingLR::new(o, 5, 0.001), other CosineAnnealingLR::new(o, 9, 0.0);
-    warm_restarts: "CosineAnnealingWarmRestarts", |o| CosineAnnealingWarmRestarts::new(o, 2, 2, 0.001),
-        other CosineAnnealingWarmRestarts::new(o, 9, 1, 0.0);
-    one_cycle_of_two: "OneCycleLR", |o| OneCycleLR::new(o, &[0.5, 0.1], 10, OneCycleOptions::default()),
-        other OneCycleLR::new(o, &[0.3], 20, one_cycle(|c| c.cosine = false));
+    cosine: "CosineAnnealingLR", |o| CosineAnnealingLR::with(o, 5, |c| c.eta_min(0.001)), other CosineAnnealingLR::new(o, 9);
+    warm_restarts: "CosineAnnealingWarmRestarts",
+        |o| CosineAnnealingWarmRestarts::with(o, 2, |c| c.t_mult(2).eta_min(0.001)), other CosineAnnealingWarmRestarts::new(o, 9);
+    one_cycle_of_two: "OneCycleLR", |o| OneCycleLR::new(o, [0.5, 0.1], 10),
+        other OneCycleLR::with(o, 0.3, 20, |c| c.anneal_strategy("linear"));
     one_cycle_of_three: "OneCycleLR, three",
-        |o| OneCycleLR::new(o, &[0.5], 10, one_cycle(|c| (c.cosine, c.cycle_momentum, c.three_phase) = (false, false, true))),
-        other OneCycleLR::new(o, &[0.3], 20, one_cycle(|c| c.pct_start = 0.5));
-    cycles: "CyclicLR", |o| CyclicLR::new(o, &[0.01], &[0.1], cyclic(3, CyclicMode::Triangular, |_| ())),
-        other CyclicLR::new(o, &[0.02], &[0.2], cyclic(4, CyclicMode::Triangular2, |_| ()));
+        |o| OneCycleLR::with(o, 0.5, 10, |c| c.anneal_strategy("linear").cycle_momentum(false).three_phase(true)),
+        other OneCycleLR::with(o, 0.3, 20, |c| c.pct_start(0.5));
+    cycles: "CyclicLR", |o| CyclicLR::with(o, 0.01, 0.1, |c| c.step_size_up(3)),
+        other CyclicLR::with(o, 0.02, 0.2, |c| c.step_size_up(4).mode("triangular2"));
     lower_cycles: "CyclicLR, triangular2",
-        |o| CyclicLR::new(o, &[0.01], &[0.1], cyclic(1, CyclicMode::Triangular2, |c| c.step_size_down = Some(2))),
-        other CyclicLR::new(o, &[0.02], &[0.2], cyclic(4, CyclicMode::Triangular, |c| c.cycle_momentum = false));
+        |o| CyclicLR::with(o, 0.01, 0.1, |c| c.step_size_up(1).step_size_down(2).mode("triangular2")),
+        other CyclicLR::with(o, 0.02, 0.2, |c| c.step_size_up(4).cycle_momentum(false));
     exponential_cycles: "CyclicLR, exp_range",
-        |o| CyclicLR::new(o, &[0.01, 0.02], &[0.1], cyclic(3, CyclicMode::ExpRange(0.9), |c| c.cycle_momentum = false)),
-        other CyclicLR::new(o, &[0.02], &[0.2], cyclic(4, CyclicMode::Triangular, |_| ()));
-    cycles_by_function: "CyclicLR, function", |o| CyclicLR::new(o, &[0.01], &[0.1], cyclic(2, by_cycle(), |_| ())),
-        other CyclicLR::new(o, &[0.02], &[0.2], cyclic(4, by_cycle(), |_| ()));
+        |o| CyclicLR::with(o, [0.01, 0.02], 0.1, |c| c.step_size_up(3).mode("exp_range").gamma(0.9).cycle_momentum(false)),
+        other CyclicLR::new(o, 0.02, 0.2);
+    cycles_by_function: "CyclicLR, function",
+        |o| CyclicLR::with(o, 0.01, 0.1, |c| c.step_size_up(2).scale_fn(|x: f64| 1.0 / x)),
+        other CyclicLR::with(o, 0.02, 0.2, |c| c.scale_fn(|x: f64| 1.0 / x));
     sequential: "SequentialLR", |o| in_sequence(o, 0.1, 2), other in_sequence(o, 0.5, 5);
     chained: "ChainedScheduler", |o| chain(o, 0.1, 0.9), other chain(o, 0.5, 0.2);
-    averaging: "SWALR", |o| SWALR::new(o, &[0.05, 0.5], 5, false), other SWALR::new(o, &[0.05, 0.5], 9, true);
+    averaging: "SWALR", |o| SWALR::with(o, [0.05, 0.5], |s| s.anneal_epochs(5).anneal_strategy("linear")), other SWALR::new(o, [0.05, 0.5]);
 }
 
 fn in_sequence(o: &mut SGD, factor: f64, until: i64) -> Result<SequentialLR> {
-    let (first, then) = (ConstantLR::new(o, factor, until)?, ExponentialLR::new(o, 0.9)?);
+    let (first, then) =
+        (ConstantLR::with(o, |s| s.factor(factor).total_iters(until))?, ExponentialLR::new(o, 0.9)?);
     SequentialLR::new(o, vec![Box::new(first), Box::new(then)], vec![until])
 }
 
 fn chain(o: &mut SGD, start: f64, gamma: f64) -> Result<ChainedScheduler> {
-    let (first, then) = (LinearLR::new(o, start, 1.0, 5)?, ExponentialLR::new(o, gamma)?);
+    let (first, then) = (LinearLR::with(o, |s| s.start_factor(start))?, ExponentialLR::new(o, gamma)?);
     ChainedScheduler::new(o, vec![Box::new(first), Box::new(then)])
 }
 
 #[test]
 fn plateaus() -> Result<()> {
-    let make = |o: &mut SGD, change: fn(&mut PlateauOptions)| {
-        let mut options = PlateauOptions::default();
-        change(&mut options);
-        ReduceLROnPlateau::new(o, options).map(Any::Plateau)
-    };
+    type Options = ReduceLROnPlateauOptions;
+    let make =
+        |o: &mut SGD, options: fn(Options) -> Options| ReduceLROnPlateau::with(o, options).map(Any::Plateau);
     check(
         "ReduceLROnPlateau",
-        |o| make(o, |p| (p.patience, p.cooldown, p.min_lr) = (1, 1, vec![0.001, 0.002])),
-        |o| make(o, |p| (p.mode, p.eps) = (Mode::Max, 0.5)),
+        |o| make(o, |p| p.patience(1).cooldown(1).min_lr([0.001, 0.002])),
+        |o| make(o, |p| p.mode("max").eps(0.5)),
     )?;
     check(
         "ReduceLROnPlateau, max",
-        |o| {
-            make(o, |p| {
-                (p.mode, p.relative, p.patience) = (Mode::Max, false, 0);
-                (p.factor, p.min_lr) = (0.5, vec![1e-4]);
-            })
-        },
-        |o| make(o, |_| ()),
+        |o| make(o, |p| p.mode("max").threshold_mode("abs").patience(0).factor(0.5).min_lr(1e-4)),
+        |o| make(o, |_| Options::default()),
     )
+}
+
+fn refused<T>(result: Result<T>) -> String {
+    let error = result.map(drop).unwrap_err();
+    format!("{:?}: {}", error.kind(), error.message())
+}
+
+#[test]
+fn impossible_settings_are_refused_in_pytorchs_words() -> Result<()> {
+    let o = &mut optimizer()?;
+    for (error, text) in [
+        (
+            refused(ConstantLR::with(o, |s| s.factor(1.5))),
+            "Value: Constant multiplicative factor expected to be between 0 and 1.",
+        ),
+        (
+            refused(LinearLR::with(o, |s| s.start_factor(0.0))),
+            "Value: Starting multiplicative factor expected to be greater than 0 and less or equal to 1.",
+        ),
+        (
+            refused(LinearLR::with(o, |s| s.end_factor(-0.5))),
+            "Value: Ending multiplicative factor expected to be between 0 and 1.",
+        ),
+        (refused(StepLR::new(o, 0)), "ZeroDivision: integer modulo by zero"),
+        (refused(CosineAnnealingLR::new(o, 0)), "ZeroDivision: integer modulo by zero"),
+        (refused(CosineAnnealingWarmRestarts::new(o, 0)), "Value: Expected positive integer T_0, but got 0"),
+        (
+            refused(CosineAnnealingWarmRestarts::with(o, 1, |c| c.t_mult(0))),
+            "Value: Expected integer T_mult >= 1, but got 0",
+        ),
+        (refused(LambdaLR::per_group(o, vec![])), "Value: Expected 2 lr_lambdas, but got 0"),
+        (refused(OneCycleLR::new(o, 0.1, 0)), "Value: Expected positive integer total_steps, but got 0"),
+        (
+            refused(OneCycleLR::with(o, 0.1, 9, |c| c.pct_start(2.0))),
+            "Value: Expected float between 0 and 1 pct_start, but got 2.0",
+        ),
+        (
+            refused(OneCycleLR::with(o, 0.1, 9, |c| c.anneal_strategy("flat"))),
+            "Value: anneal_strategy must be one of 'cos' or 'linear', instead got flat",
+        ),
+        (
+            refused(OneCycleLR::new(o, [0.1], 9)),
+            "Value: max_lr must have the same length as optimizer.param_groups. max_lr has 1 values, param_groups has 2.",
+        ),
+        (
+            refused(CyclicLR::with(o, 0.1, 0.2, |c| c.mode("square"))),
+            "Value: mode is invalid and scale_fn is None",
+        ),
+        (
+            refused(SWALR::with(o, 0.1, |s| s.anneal_epochs(-1))),
+            "Value: anneal_epochs must be equal or greater than 0, got -1",
+        ),
+        (refused(ReduceLROnPlateau::with(o, |p| p.factor(1.0))), "Value: Factor should be < 1.0."),
+        (refused(ReduceLROnPlateau::with(o, |p| p.mode("mean"))), "Value: mode mean is unknown!"),
+        (
+            refused(ReduceLROnPlateau::with(o, |p| p.threshold_mode("x"))),
+            "Value: threshold mode x is unknown!",
+        ),
+        (refused(ReduceLROnPlateau::with(o, |p| p.min_lr([0.1]))), "Value: expected 2 min_lrs, got 1"),
+        (
+            refused(SequentialLR::new(o, vec![], vec![])),
+            "Value: SequentialLR expects at least one scheduler, but got no scheduler.",
+        ),
+    ] {
+        assert_eq!(error, text);
+    }
+    let fresh = &mut optimizer()?;
+    let error = refused(ExponentialLR::with(fresh, 0.5, |s| s.last_epoch(3)));
+    let text = "Key: param 'initial_lr' is not specified in param_groups[0] when resuming scheduler with last_epoch >= 0.";
+    assert!(error.starts_with(text), "{error}");
+    let plain = &mut cresset_optim::Rprop::new([Tensor::from_vec(vec![1_f32], [1])?], 0.1)?;
+    let text = "Value: optimizer must support momentum or beta1 with `cycle_momentum` option enabled";
+    assert_eq!(refused(CyclicLR::new(plain, 0.1, 0.2)), text);
+    Ok(())
+}
+
+#[test]
+fn schedules_go_on_after_an_epoch() -> Result<()> {
+    // PyTorch's rates of both groups.
+    let mut sgd = optimizer()?;
+    StepLR::with(&mut sgd, 3, |s| s.gamma(0.5))?;
+    let mut schedule = StepLR::with(&mut sgd, 3, |s| s.gamma(0.5).last_epoch(1))?;
+    assert_eq!((schedule.last_epoch(), schedule.last_lr()), (2, &[0.1, 0.02][..]));
+    schedule.step(&mut sgd)?;
+    assert_eq!(schedule.last_lr(), [0.05, 0.01]);
+    let restarts = CosineAnnealingWarmRestarts::with(&mut sgd, 4, |c| c.last_epoch(1))?;
+    assert!((restarts.last_lr()[0] - 0.05).abs() < 1e-15);
+    Ok(())
+}
+
+#[test]
+fn a_measure_that_is_no_number_is_no_improvement() -> Result<()> {
+    let mut sgd = optimizer()?;
+    let mut schedule = ReduceLROnPlateau::with(&sgd, |p| p.patience(1).factor(0.5).min_lr([0.06, 0.0]))?;
+    for metric in [f64::NAN, f64::NAN] {
+        schedule.step(&mut sgd, metric)?;
+    }
+    assert_eq!(schedule.last_lr(), [0.06, 0.01]);
+    sgd.add_param_group([Tensor::from_vec(vec![1_f32], [1])?], |o| o)?;
+    schedule.step(&mut sgd, f64::NAN)?;
+    let text = "Runtime: The number of param groups in the `optimizer` (3) differs from when `ReduceLROnPlateau` was initialized (2)";
+    assert!(refused(schedule.step(&mut sgd, f64::NAN)).starts_with(text));
+    Ok(())
 }
