@@ -8,10 +8,10 @@ use crate::math::Real;
 
 /// Memory of a forward step.
 pub(super) struct Forward<'a, T> {
-    /// Sums of gates; with `Gru` what comes from the input.
-    pub gates: &'a [T],
-    /// With `Gru` what comes from the state.
-    pub hidden: &'a [T],
+    /// Sums of gates; with `Gru` what comes from the input. Overwritten.
+    pub gates: &'a mut [T],
+    /// With `Gru` what comes from the state. Overwritten, but for the part of the new gate.
+    pub hidden: &'a mut [T],
     /// The state, rows of `stride`.
     pub state: &'a mut [T],
     /// The cell of `Lstm`.
@@ -65,42 +65,41 @@ fn choose<T: Real, const L: usize>(active: usize, new: [T; L], old: [T; L]) -> [
     map(|i| if i < active { new[i] } else { old[i] })
 }
 
+/// The cell of `Lstm` from its gates.
 #[inline(always)]
-fn forward_lanes<T: Real, const L: usize>(mode: Mode, f: &mut Forward<T>) {
+fn cell_lanes<T: Real, const L: usize>(f: &mut Forward<T>) {
+    for j in 0..f.size {
+        let at = |gate: usize| (gate * f.size + j) * L;
+        let [i, forget, g] = [0, 1, 2].map(|k| row::<T, L>(f.work, at(k)));
+        let before: [T; L] = row(f.cell, j * L);
+        let cell = map(|l| forget[l] * before[l] + i[l] * g[l]);
+        put(f.work, at(5), before);
+        put(f.cell, j * L, choose(f.active, cell, before));
+    }
+}
+
+/// The state from what is in `work`.
+#[inline(always)]
+fn state_lanes<T: Real, const L: usize>(mode: Mode, f: &mut Forward<T>) {
     for j in 0..f.size {
         let at = |gate: usize| (gate * f.size + j) * L;
         let old: [T; L] = row(f.state, j * f.stride);
         let new = match mode {
-            Mode::Relu | Mode::Tanh => {
+            Mode::Relu => {
                 let a: [T; L] = row(f.gates, at(0));
-                let h =
-                    if mode == Mode::Tanh { map(|i| a[i].tanh()) } else { map(|i| a[i].max_nan(T::ZERO)) };
+                let h = map(|i| a[i].max_nan(T::ZERO));
                 put(f.work, at(0), h);
                 h
             }
+            Mode::Tanh => row(f.work, at(0)),
             Mode::Lstm => {
-                let [i, g, o] = [0, 2, 3].map(|gate| row::<T, L>(f.gates, at(gate)));
-                let forget: [T; L] = row(f.gates, at(1));
-                let (i, forget): ([T; L], [T; L]) = (map(|l| i[l].sigmoid()), map(|l| forget[l].sigmoid()));
-                let (g, o): ([T; L], [T; L]) = (map(|l| g[l].tanh()), map(|l| o[l].sigmoid()));
-                let before: [T; L] = row(f.cell, j * L);
-                let cell: [T; L] = map(|l| forget[l] * before[l] + i[l] * g[l]);
-                let shown: [T; L] = map(|l| cell[l].tanh());
-                for (k, saved) in [i, forget, g, o, shown, before].into_iter().enumerate() {
-                    put(f.work, at(k), saved);
-                }
-                put(f.cell, j * L, choose(f.active, cell, before));
+                let [o, shown] = [3, 4].map(|k| row::<T, L>(f.work, at(k)));
                 map(|l| o[l] * shown[l])
             }
             Mode::Gru => {
-                let [r, z, n] = [0, 1, 2].map(|gate| row::<T, L>(f.gates, at(gate)));
-                let [hr, hz, hn] = [0, 1, 2].map(|gate| row::<T, L>(f.hidden, at(gate)));
-                let r: [T; L] = map(|l| (r[l] + hr[l]).sigmoid());
-                let z: [T; L] = map(|l| (z[l] + hz[l]).sigmoid());
-                let n: [T; L] = map(|l| (n[l] + r[l] * hn[l]).tanh());
-                for (k, saved) in [r, z, n, hn, old].into_iter().enumerate() {
-                    put(f.work, at(k), saved);
-                }
+                let [z, n] = [1, 2].map(|k| row::<T, L>(f.work, at(k)));
+                put::<T, L>(f.work, at(3), row(f.hidden, at(2)));
+                put(f.work, at(4), old);
                 map(|l| n[l] + z[l] * (old[l] - n[l]))
             }
         };
@@ -151,14 +150,61 @@ fn backward_lanes<T: Real, const L: usize>(mode: Mode, b: &mut Backward<T>) {
     }
 }
 
+/// One step of a group of `lanes` sequences. Each function of the gates has a loop of its own over all of them: in one loop with
+/// the rest they would be most of the code of this crate.
+pub(super) fn forward<T: Real>(mode: Mode, lanes: usize, step: &mut Forward<T>) {
+    let n = step.size * lanes;
+    let gate = |k: usize| k * n..(k + 1) * n;
+    match mode {
+        Mode::Relu => {}
+        Mode::Tanh => tanhs(&step.gates[gate(0)], &mut step.work[gate(0)]),
+        Mode::Lstm => {
+            sigmoids(&step.gates[..2 * n], &mut step.work[..2 * n]);
+            tanhs(&step.gates[gate(2)], &mut step.work[gate(2)]);
+            sigmoids(&step.gates[gate(3)], &mut step.work[gate(3)]);
+            cells(lanes, step);
+            tanhs(&step.cell[..n], &mut step.work[gate(4)]);
+        }
+        Mode::Gru => {
+            add(&mut step.hidden[..2 * n], &step.gates[..2 * n]);
+            sigmoids(&step.hidden[..2 * n], &mut step.work[..2 * n]);
+            add_product(&mut step.gates[gate(2)], &step.work[..n], &step.hidden[gate(2)]);
+            tanhs(&step.gates[gate(2)], &mut step.work[gate(2)]);
+        }
+    }
+    states(mode, lanes, step);
+}
+
 crate::multiversion! {
-    /// One step of a group of `lanes` sequences.
-    pub(super) fn forward<T: Real>(mode: Mode, lanes: usize, step: &mut Forward<T>) {
+    fn sigmoids<T: Real>(x: &[T], y: &mut [T]) {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = x.sigmoid());
+    }
+
+    fn tanhs<T: Real>(x: &[T], y: &mut [T]) {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = x.tanh());
+    }
+
+    fn add<T: Real>(sum: &mut [T], x: &[T]) {
+        sum.iter_mut().zip(x).for_each(|(sum, x)| *sum = *sum + *x);
+    }
+
+    fn add_product<T: Real>(sum: &mut [T], x: &[T], y: &[T]) {
+        sum.iter_mut().zip(x).zip(y).for_each(|((sum, x), y)| *sum = *sum + *x * *y);
+    }
+
+    fn cells<T: Real>(lanes: usize, step: &mut Forward<T>) {
         match lanes {
-            16 => forward_lanes::<T, 16>(mode, step),
-            12 => forward_lanes::<T, 12>(mode, step),
-            8 => forward_lanes::<T, 8>(mode, step),
-            _ => forward_lanes::<T, 4>(mode, step),
+            16 => cell_lanes::<T, 16>(step),
+            8 => cell_lanes::<T, 8>(step),
+            _ => cell_lanes::<T, 4>(step),
+        }
+    }
+
+    fn states<T: Real>(mode: Mode, lanes: usize, step: &mut Forward<T>) {
+        match lanes {
+            16 => state_lanes::<T, 16>(mode, step),
+            8 => state_lanes::<T, 8>(mode, step),
+            _ => state_lanes::<T, 4>(mode, step),
         }
     }
 
@@ -166,7 +212,6 @@ crate::multiversion! {
     pub(super) fn backward<T: Real>(mode: Mode, lanes: usize, step: &mut Backward<T>) {
         match lanes {
             16 => backward_lanes::<T, 16>(mode, step),
-            12 => backward_lanes::<T, 12>(mode, step),
             8 => backward_lanes::<T, 8>(mode, step),
             _ => backward_lanes::<T, 4>(mode, step),
         }

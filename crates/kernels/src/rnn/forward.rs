@@ -102,8 +102,8 @@ impl<T: Real> Recurrence<'_, T> {
             self.mode,
             lanes,
             &mut Forward {
-                gates: &memory.gates,
-                hidden: &memory.hidden,
+                gates: &mut memory.gates,
+                hidden: &mut memory.hidden,
                 state: &mut memory.state,
                 cell: &mut memory.cell,
                 work,

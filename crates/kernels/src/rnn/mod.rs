@@ -145,9 +145,9 @@ impl<T: Real> Recurrence<'_, T> {
         self.batch_sizes.iter().sum::<i64>() as usize
     }
 
-    /// Columns of a group's memory.
+    /// Columns of a group's memory: a power of two that a panel has room for.
     fn lanes(&self) -> usize {
-        GROUP.min(self.micro().nr)
+        GROUP.min(1 << self.micro().nr.ilog2())
     }
 
     fn groups(&self) -> usize {
