@@ -24,8 +24,9 @@ const TASKS: usize = 128;
 /// Elements below which threads are not worth waking.
 const GRAIN: usize = 1 << 15;
 
-/// What a reduction computes.
-pub(super) trait Fold: Copy + Sync {
+/// What a reduction computes. The driver calls it through a pointer: then there is one driver for each type of element and
+/// state, and not one for each reduction.
+pub(super) trait Fold: Sync {
     /// Type in which elements arrive.
     type C: Compute;
     /// State of one result.
@@ -39,7 +40,14 @@ pub(super) trait Fold: Copy + Sync {
     fn columns(&self, rows: &mut Rows<'_, Self::C>, base: usize, acc: &mut [Self::Acc]);
     /// Joins the states of two pieces, `a` before `b`.
     fn merge(&self, a: Self::Acc, b: Self::Acc) -> Self::Acc;
+    /// Joins states of neighbouring results, each of `a` with one of `b`.
+    fn merge_all(&self, a: &mut [Self::Acc], b: &[Self::Acc]) {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = self.merge(*a, *b));
+    }
 }
+
+/// Any reduction of elements `C` to states `A`.
+pub(super) type AnyFold<'a, C, A> = &'a dyn Fold<C = C, Acc = A>;
 
 /// A few rows of input below one another.
 pub(super) struct Rows<'a, C> {
@@ -98,21 +106,27 @@ impl Cuts {
     }
 }
 
-struct Driver<'a, F: Fold> {
-    f: F,
+struct Driver<'a, C, A> {
+    f: AnyFold<'a, C, A>,
     plan: &'a Plan,
     ptr: *const u8,
     dtype: DType,
 }
 
 // SAFETY: the pointer is only read from, at elements that the caller of `drive` vouches for.
-unsafe impl<F: Fold> Sync for Driver<'_, F> {}
+unsafe impl<C, A> Sync for Driver<'_, C, A> {}
 
 /// Folds the input behind `ptr` as `plan` says and hands every result to `emit` once.
 ///
 /// # Safety
 /// All elements that the plan reaches lie in memory that nobody writes meanwhile.
-pub(super) unsafe fn drive<F: Fold>(f: F, plan: &Plan, ptr: *const u8, dtype: DType, emit: Emit<F::Acc>) {
+pub(super) unsafe fn drive<C: Compute, A: Copy + Send + Sync>(
+    f: AnyFold<C, A>,
+    plan: &Plan,
+    ptr: *const u8,
+    dtype: DType,
+    emit: Emit<A>,
+) {
     let cuts = Cuts::new(plan);
     let driver = Driver { f, plan, ptr, dtype };
     if cuts.segments == 1 {
@@ -141,7 +155,7 @@ impl Cuts {
 }
 
 /// Merges rows of `width` states pairwise into the first one.
-fn merge_rows<F: Fold>(f: F, parts: &mut [F::Acc], width: usize) {
+fn merge_rows<C: Compute, A: Copy + Send + Sync>(f: AnyFold<C, A>, parts: &mut [A], width: usize) {
     let rows = parts.len() / width;
     if rows < 2 {
         return;
@@ -149,21 +163,21 @@ fn merge_rows<F: Fold>(f: F, parts: &mut [F::Acc], width: usize) {
     let (a, b) = parts.split_at_mut(rows.div_ceil(2) * width);
     merge_rows(f, a, width);
     merge_rows(f, b, width);
-    a.iter_mut().zip(&b[..width]).for_each(|(a, b)| *a = f.merge(*a, *b));
+    f.merge_all(&mut a[..width], &b[..width]);
 }
 
 /// Buffers of one task.
-struct Scratch<F: Fold> {
+struct Scratch<C, A> {
     /// The states of the results, filled by `fold`.
-    acc: Vec<F::Acc>,
-    buf: Vec<F::C>,
+    acc: Vec<A>,
+    buf: Vec<C>,
     /// Finished pieces, the longest first: piece `i` waits for another one of its length.
-    levels: Vec<(u32, Vec<F::Acc>)>,
+    levels: Vec<(u32, Vec<A>)>,
 }
 
-impl<F: Fold> Driver<'_, F> {
+impl<C: Compute, A: Copy + Send + Sync> Driver<'_, C, A> {
     /// Runs `tasks` tasks, several at a time where they are small.
-    fn share(&self, cuts: &Cuts, tasks: usize, f: impl Fn(usize, &mut Scratch<F>) + Sync) {
+    fn share(&self, cuts: &Cuts, tasks: usize, f: impl Fn(usize, &mut Scratch<C, A>) + Sync) {
         let size = cuts.tile * cuts.segment;
         let group = (GRAIN / size.max(1)).max(tasks / TASKS).max(1);
         for_tasks(tasks.div_ceil(group), |g| {
@@ -175,7 +189,7 @@ impl<F: Fold> Driver<'_, F> {
     }
 
     /// Fills `parts`, `[outer, segments, run]`.
-    fn segments(&self, cuts: &Cuts, parts: &mut [F::Acc]) {
+    fn segments(&self, cuts: &Cuts, parts: &mut [A]) {
         let (run, base) = (self.plan.run.0, Shared(parts.as_mut_ptr()));
         self.share(cuts, cuts.outer * cuts.segments * cuts.tiles, |task, scratch| {
             let base = &base;
@@ -196,14 +210,14 @@ impl<F: Fold> Driver<'_, F> {
     }
 
     /// Folds `elements` of each result of `tile` into `scratch.acc`.
-    fn fold(&self, input: isize, tile: Range<usize>, elements: Range<usize>, scratch: &mut Scratch<F>) {
+    fn fold(&self, input: isize, tile: Range<usize>, elements: Range<usize>, scratch: &mut Scratch<C, A>) {
         scratch.acc.clear();
         if elements.is_empty() {
             scratch.acc.resize(tile.len(), self.f.empty());
         } else if self.plan.columns {
             self.fold_columns(input + tile.start as isize * self.plan.run.1, tile.len(), elements, scratch);
         } else {
-            scratch.buf.resize(BLOCK.min(elements.len()), F::C::default());
+            scratch.buf.resize(BLOCK.min(elements.len()), C::default());
             for j in tile {
                 let acc = self.fold_row(input + j as isize * self.plan.run.1, elements.clone(), scratch);
                 scratch.acc.push(acc);
@@ -211,7 +225,7 @@ impl<F: Fold> Driver<'_, F> {
         }
     }
 
-    fn fold_row(&self, input: isize, elements: Range<usize>, scratch: &mut Scratch<F>) -> F::Acc {
+    fn fold_row(&self, input: isize, elements: Range<usize>, scratch: &mut Scratch<C, A>) -> A {
         if elements.len() <= BLOCK {
             return self
                 .f
@@ -227,13 +241,13 @@ impl<F: Fold> Driver<'_, F> {
     }
 
     /// Elements `at..at + n` of the reduced dimensions.
-    fn load<'a>(&self, input: isize, at: usize, n: usize, buf: &'a mut [F::C]) -> &'a [F::C] {
+    fn load<'a>(&self, input: isize, at: usize, n: usize, buf: &'a mut [C]) -> &'a [C] {
         let (inner, stride) = self.plan.reduced.last().copied().unwrap_or((1, 1));
         let size = self.dtype.size() as isize;
         if at + n <= inner || at % inner + n <= inner {
             let offset = input + self.plan.reduced_offset(at);
             // SAFETY: the caller of `drive` vouches for every element of the input.
-            let elements = unsafe { F::C::view(self.ptr.offset(offset * size), self.dtype, stride, n, buf) };
+            let elements = unsafe { C::view(self.ptr.offset(offset * size), self.dtype, stride, n, buf) };
             if n >= LONG {
                 // Most likely what comes next; the processor waits for it at the end of each row otherwise.
                 prefetch(elements.as_ptr_range().end);
@@ -246,13 +260,13 @@ impl<F: Fold> Driver<'_, F> {
             let offset = input + self.plan.reduced_offset(at + done);
             let to = &mut buf[done..done + part];
             // SAFETY: as above.
-            unsafe { F::C::gather(self.ptr.offset(offset * size), self.dtype, stride, to) };
+            unsafe { C::gather(self.ptr.offset(offset * size), self.dtype, stride, to) };
             done += part;
         }
         &buf[..n]
     }
 
-    fn fold_columns(&self, input: isize, width: usize, elements: Range<usize>, scratch: &mut Scratch<F>) {
+    fn fold_columns(&self, input: isize, width: usize, elements: Range<usize>, scratch: &mut Scratch<C, A>) {
         let mut offsets = [0_isize; ROWS];
         let Scratch { acc, buf, levels } = scratch;
         levels.clear();
@@ -280,8 +294,8 @@ impl<F: Fold> Driver<'_, F> {
         }
     }
 
-    fn merged(&self, mut a: Vec<F::Acc>, b: &[F::Acc]) -> Vec<F::Acc> {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = self.f.merge(*a, *b));
+    fn merged(&self, mut a: Vec<A>, b: &[A]) -> Vec<A> {
+        self.f.merge_all(&mut a, b);
         a
     }
 }
@@ -292,12 +306,12 @@ struct Stack<A> {
     height: usize,
 }
 
-impl<A: Copy> Stack<A> {
+impl<A: Copy + Send + Sync> Stack<A> {
     fn new() -> Self {
         Stack { levels: [None; 48], height: 0 }
     }
 
-    fn push<F: Fold<Acc = A>>(&mut self, f: F, mut piece: A) {
+    fn push<C: Compute>(&mut self, f: AnyFold<C, A>, mut piece: A) {
         let mut level = 0;
         while let Some(before) = self.levels[level].take() {
             piece = f.merge(before, piece);
@@ -307,7 +321,7 @@ impl<A: Copy> Stack<A> {
         self.height = self.height.max(level + 1);
     }
 
-    fn finish<F: Fold<Acc = A>>(&self, f: F) -> A {
+    fn finish<C: Compute>(&self, f: AnyFold<C, A>) -> A {
         let pieces = self.levels[..self.height].iter().flatten().copied();
         pieces.reduce(|after, before| f.merge(before, after)).unwrap_or_else(|| f.empty())
     }

@@ -13,7 +13,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use self::drive::{Fold, drive};
+use self::drive::{AnyFold, drive};
 use self::index::Extreme;
 use self::lanes::{
     All, Any, Count, Lane, Lanes, Max, Min, NanSum, Norm1, Norm2, NormMax, NormMin, NormP, Number, Ordered,
@@ -62,8 +62,12 @@ impl Task<'_> {
     ///
     /// # Safety
     /// As [`reduce`].
-    unsafe fn run<F: Fold, O: Compute>(&self, f: F, finish: impl Fn(F::Acc) -> O + Sync) {
-        let emit = |offset: isize, stride: isize, acc: &[F::Acc]| {
+    unsafe fn run<C: Compute, A: Copy + Send + Sync, O: Compute>(
+        &self,
+        f: AnyFold<C, A>,
+        finish: impl Fn(A) -> O + Sync,
+    ) {
+        let emit = |offset: isize, stride: isize, acc: &[A]| {
             let results: Vec<O> = acc.iter().map(|acc| finish(*acc)).collect();
             // SAFETY: each result of the output is emitted once, and the caller vouches for the output's memory.
             unsafe { store(&self.output, offset, stride, &results) };
@@ -78,7 +82,14 @@ impl Task<'_> {
     /// As [`reduce`].
     unsafe fn lanes<L: Lane<Acc: Compute>>(&self, f: L) {
         // SAFETY: as the caller promises.
-        unsafe { self.run(Lanes(f), |acc| acc) }
+        unsafe { self.states(&Lanes(f)) }
+    }
+
+    /// # Safety
+    /// As [`reduce`].
+    unsafe fn states<C: Compute, A: Compute>(&self, f: AnyFold<C, A>) {
+        // SAFETY: as the caller promises.
+        unsafe { self.run(f, |acc| acc) }
     }
 }
 
@@ -145,7 +156,7 @@ unsafe fn arithmetic_in<T: Number>(op: Reduce, task: &Task, zero: T) {
     // SAFETY: as the caller promises.
     unsafe {
         match op {
-            Reduce::Mean => task.run(Lanes(Sum(zero)), |sum| sum.over(n)),
+            Reduce::Mean => task.run(&Lanes(Sum(zero)), |sum| sum.over(n)),
             Reduce::NanSum => task.lanes(NanSum(zero)),
             Reduce::Prod => task.lanes(Prod(zero)),
             _ => task.lanes(Sum(zero)),
@@ -181,10 +192,10 @@ unsafe fn norm<T: Real>(task: &Task, p: f64, power: T, root: impl Fn(T) -> T + S
         match p {
             0.0 => task.lanes(Count(0_u8)),
             1.0 => task.lanes(Norm1(power)),
-            2.0 => task.run(Lanes(Norm2(power)), sqrt),
+            2.0 => task.run(&Lanes(Norm2(power)), sqrt),
             f64::INFINITY => task.lanes(NormMax(power)),
             f64::NEG_INFINITY => task.lanes(NormMin(power)),
-            _ => task.run(Lanes(NormP(power)), root),
+            _ => task.run(&Lanes(NormP(power)), root),
         }
     }
 }
@@ -236,7 +247,7 @@ pub unsafe fn moments(
 /// As [`reduce`].
 unsafe fn drive_moments<T: Wide>(f: Deviations<T>, plan: &Plan, input: &Operand, emit: drive::Emit<Moments>) {
     // SAFETY: as the caller promises.
-    unsafe { drive(f, plan, input.ptr, input.dtype, emit) }
+    unsafe { drive(&f, plan, input.ptr, input.dtype, emit) }
 }
 
 /// Largest (`max`) or smallest element along `dim` and its index: the first of equals, the first NaN if there is one.
@@ -262,24 +273,24 @@ pub unsafe fn extreme_index(
     // SAFETY: as the caller promises.
     unsafe {
         match (input.dtype, max) {
-            (DType::F64, true) => drive_index(Extreme::<_, true>(0.0_f64), &plan, &input, values, indices),
-            (DType::F64, false) => drive_index(Extreme::<_, false>(0.0_f64), &plan, &input, values, indices),
+            (DType::F64, true) => drive_index(&Extreme::<_, true>(0.0_f64), &plan, &input, values, indices),
+            (DType::F64, false) => drive_index(&Extreme::<_, false>(0.0_f64), &plan, &input, values, indices),
             (d, true) if d.is_floating_point() => {
-                drive_index(Extreme::<_, true>(0.0_f32), &plan, &input, values, indices)
+                drive_index(&Extreme::<_, true>(0.0_f32), &plan, &input, values, indices)
             }
             (d, false) if d.is_floating_point() => {
-                drive_index(Extreme::<_, false>(0.0_f32), &plan, &input, values, indices)
+                drive_index(&Extreme::<_, false>(0.0_f32), &plan, &input, values, indices)
             }
-            (_, true) => drive_index(Extreme::<_, true>(0_i64), &plan, &input, values, indices),
-            (_, false) => drive_index(Extreme::<_, false>(0_i64), &plan, &input, values, indices),
+            (_, true) => drive_index(&Extreme::<_, true>(0_i64), &plan, &input, values, indices),
+            (_, false) => drive_index(&Extreme::<_, false>(0_i64), &plan, &input, values, indices),
         }
     }
 }
 
 /// # Safety
 /// As [`reduce`].
-unsafe fn drive_index<T: Ordered, const MAX: bool>(
-    f: Extreme<T, MAX>,
+unsafe fn drive_index<T: Ordered>(
+    f: AnyFold<T, (T, usize)>,
     plan: &Plan,
     input: &Operand,
     values: Option<Operand>,
