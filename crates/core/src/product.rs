@@ -38,10 +38,10 @@ impl<'a> Product<'a> {
         access_lists(&[self.out], &ins, |out, ins| {
             let Some(m) = Matrices::new(&out[0], &ins[0], &ins[1], ins.get(2)) else { return };
             match out[0].dtype {
-                DType::F32 => m.real::<f32, f32>(self.alpha.to_f64() as f32, self.beta.to_f64() as f32),
-                DType::F64 => m.real::<f64, f64>(self.alpha.to_f64(), self.beta.to_f64()),
-                DType::F16 => m.real::<f32, f16>(self.alpha.to_f64() as f32, self.beta.to_f64() as f32),
-                DType::BF16 => m.real::<f32, bf16>(self.alpha.to_f64() as f32, self.beta.to_f64() as f32),
+                DType::F32 => m.real::<f32>(self.alpha.to_f64() as f32, self.beta.to_f64() as f32),
+                DType::F64 => m.real::<f64>(self.alpha.to_f64(), self.beta.to_f64()),
+                DType::F16 => m.real::<f16>(self.alpha.to_f64() as f32, self.beta.to_f64() as f32),
+                DType::BF16 => m.real::<bf16>(self.alpha.to_f64() as f32, self.beta.to_f64() as f32),
                 DType::Complex64 => m.complex32(self.alpha.to_complex(), self.beta.to_complex(), self.conj_a),
                 DType::Complex128 => {
                     m.complex64(self.alpha.to_complex(), self.beta.to_complex(), self.conj_a)
@@ -120,8 +120,8 @@ impl<'a> Matrices<'a> {
         Rows { ptr: self.out.0.cast(), items: &self.out.1, row, col }
     }
 
-    fn real<T: gemm::Real, S: gemm::Load<T> + gemm::Save<T>>(&self, alpha: T, beta: T) {
-        let bias: Option<SmallVec<[T; 64]>> = self.bias.map(|raw| {
+    fn real<S: gemm::Stored>(&self, alpha: S::Sum, beta: S::Sum) {
+        let bias: Option<SmallVec<[S::Sum; 64]>> = self.bias.map(|raw| {
             // SAFETY: the bias is locked and has an element of type `S` for each column.
             (0..self.sizes[1])
                 .map(|i| unsafe { (*raw.cast::<S>().offset(i as isize * raw.strides[0] as isize)).get() })
@@ -131,7 +131,7 @@ impl<'a> Matrices<'a> {
         let bias = bias.as_ref().map_or(Bias::None, |b| Bias::Cols(b));
         let shape = Shape { items: self.out.1.len(), m, n, k, alpha, beta, bias };
         // SAFETY: all operands are locked, have these sizes and strides, and the output shares no storage with the others.
-        unsafe { gemm::matmul::<T, S>(shape, self.left(), self.right(), self.place()) }
+        unsafe { S::matmul(shape, self.left(), self.right(), self.place()) }
     }
 
     fn complex32(&self, alpha: C64, beta: C64, conj_a: bool) {
@@ -140,22 +140,20 @@ impl<'a> Matrices<'a> {
         let items = self.out.1.len();
         let shape = ComplexShape { items, m, n, k, alpha: narrow(alpha), beta: narrow(beta), conj_a };
         // SAFETY: as in `real`.
-        unsafe { gemm::matmul_complex::<f32>(shape, self.left(), self.right(), self.place()) }
+        unsafe { gemm::matmul_c32(shape, self.left(), self.right(), self.place()) }
     }
 
     fn complex64(&self, alpha: C64, beta: C64, conj_a: bool) {
         let [m, n, k] = self.sizes;
         let shape = ComplexShape { items: self.out.1.len(), m, n, k, alpha, beta, conj_a };
         // SAFETY: as in `real`.
-        unsafe { gemm::matmul_complex::<f64>(shape, self.left(), self.right(), self.place()) }
+        unsafe { gemm::matmul_c64(shape, self.left(), self.right(), self.place()) }
     }
 
     fn int<T: gemm::Int>(&self, alpha: T, beta: T) {
         let items = self.out.1.len();
         // SAFETY: as in `real`.
-        unsafe {
-            gemm::matmul_int(items, self.sizes, (alpha, beta), self.left(), self.right(), self.place::<T>())
-        }
+        unsafe { T::matmul(items, self.sizes, (alpha, beta), self.left(), self.right(), self.place()) }
     }
 }
 

@@ -1,7 +1,6 @@
 //! From tensors to the convolution kernels: dense copies, and the type that each dtype is computed in.
 
-use cresset_kernels::conv::{Conv, Term};
-use cresset_kernels::gemm::Real;
+use cresset_kernels::conv::{Conv, Number};
 
 use super::conv_shape::Shape;
 use super::matmul::conj;
@@ -86,11 +85,11 @@ fn compute(
     let mut ins = vec![&a, &b];
     ins.extend(bias.iter());
     access_lists(&[&o], &ins, |out, ins| match working {
-        DType::F32 => real::<f32>(&conv, sum, ins, &out[0]),
-        DType::F64 => real::<f64>(&conv, sum, ins, &out[0]),
-        DType::Complex64 => general::<C32>(&conv, sum, ins, &out[0]),
-        DType::Complex128 => general::<C64>(&conv, sum, ins, &out[0]),
-        _ => general::<i64>(&conv, sum, ins, &out[0]),
+        DType::F32 => sums::<f32>(&conv, sum, ins, &out[0]),
+        DType::F64 => sums::<f64>(&conv, sum, ins, &out[0]),
+        DType::Complex64 => sums::<C32>(&conv, sum, ins, &out[0]),
+        DType::Complex128 => sums::<C64>(&conv, sum, ins, &out[0]),
+        _ => sums::<i64>(&conv, sum, ins, &out[0]),
     });
     out.to_dtype(dtype)
 }
@@ -110,20 +109,11 @@ fn result<'a, T>(raw: &'a Raw<'a>) -> &'a mut [T] {
     unsafe { std::slice::from_raw_parts_mut(raw.cast::<T>(), n) }
 }
 
-fn real<T: Real>(conv: &Conv, sum: Sum, ins: &[Raw], out: &Raw) {
+fn sums<T: Number>(conv: &Conv, sum: Sum, ins: &[Raw], out: &Raw) {
     let (a, b, bias) = (elements::<T>(&ins[0]), elements::<T>(&ins[1]), ins.get(2).map(elements::<T>));
     match sum {
-        Sum::Output => conv.forward(a, b, bias, result(out)),
-        Sum::Input => conv.backward_input(a, b, bias, result(out)),
-        Sum::Weight => conv.backward_weight(a, b, result(out)),
-    }
-}
-
-fn general<T: Term>(conv: &Conv, sum: Sum, ins: &[Raw], out: &Raw) {
-    let (a, b, bias) = (elements::<T>(&ins[0]), elements::<T>(&ins[1]), ins.get(2).map(elements::<T>));
-    match sum {
-        Sum::Output => conv.forward_general(a, b, bias, result(out)),
-        Sum::Input => conv.backward_input_general(a, b, bias, result(out)),
-        Sum::Weight => conv.backward_weight_general(a, b, result(out)),
+        Sum::Output => T::forward(conv, a, b, bias, result(out)),
+        Sum::Input => T::backward_input(conv, a, b, bias, result(out)),
+        Sum::Weight => T::backward_weight(conv, a, b, result(out)),
     }
 }

@@ -27,9 +27,7 @@ impl Real for f64 {}
 
 /// A type that queries, keys and values are stored in. Its functions are not generic, so that they are compiled once,
 /// here, and not in every crate that calls them.
-pub trait Stored: Load<Self::Sum> + Save<Self::Sum> {
-    /// What sums are kept in.
-    type Sum: Real;
+pub trait Stored: gemm::Stored<Sum: Real> {
     /// `out = softmax(scale q k^T + mask) v`, and the logarithm of the sum of each query's exponentials to `logsumexp`
     /// `[batch, heads, queries, 1]`. A query that sees no key gets zeros.
     ///
@@ -51,7 +49,6 @@ pub trait Stored: Load<Self::Sum> + Save<Self::Sum> {
 macro_rules! stored {
     ($($S:ty, $T:ty;)*) => {$(
         impl Stored for $S {
-            type Sum = $T;
             unsafe fn forward(call: &Attention<$T>, inputs: [Grid<$S>; 3], out: Grid<$S>, logsumexp: Grid<$T>) {
                 // SAFETY: the caller's promise.
                 unsafe { call.forward_heads(inputs, out, logsumexp) }

@@ -5,7 +5,7 @@ use crate::dtype::{C32, C64, Element};
 use crate::parallel::for_tasks;
 
 /// A type whose products are summed in itself; integers wrap around.
-pub trait Term: Element + Default {
+pub(super) trait Term: Element + Default {
     /// `a * b + self`.
     fn add_product(self, a: Self, b: Self) -> Self;
 }
@@ -69,11 +69,14 @@ impl Conv {
         }
     }
 
-    /// [`Conv::forward`] for integers and complex numbers.
-    ///
-    /// # Panics
-    /// If a slice does not have the size that `self` says.
-    pub fn forward_general<T: Term>(&self, input: &[T], weight: &[T], bias: Option<&[T]>, output: &mut [T]) {
+    /// [`super::Number::forward`] for integers and complex numbers.
+    pub(super) fn forward_general<T: Term>(
+        &self,
+        input: &[T],
+        weight: &[T],
+        bias: Option<&[T]>,
+        output: &mut [T],
+    ) {
         self.check(input.len(), weight.len(), output.len());
         let pixels = self.output.iter().product::<usize>();
         let out = Out(output.as_mut_ptr());
@@ -89,11 +92,8 @@ impl Conv {
         });
     }
 
-    /// [`Conv::backward_input`] for integers and complex numbers; nothing is conjugated.
-    ///
-    /// # Panics
-    /// If a slice does not have the size that `self` says.
-    pub fn backward_input_general<T: Term>(
+    /// [`super::Number::backward_input`] for integers and complex numbers.
+    pub(super) fn backward_input_general<T: Term>(
         &self,
         grad: &[T],
         weight: &[T],
@@ -116,11 +116,8 @@ impl Conv {
         });
     }
 
-    /// [`Conv::backward_weight`] for integers and complex numbers; nothing is conjugated.
-    ///
-    /// # Panics
-    /// If a slice does not have the size that `self` says.
-    pub fn backward_weight_general<T: Term>(&self, grad: &[T], input: &[T], weight: &mut [T]) {
+    /// [`super::Number::backward_weight`] for integers and complex numbers.
+    pub(super) fn backward_weight_general<T: Term>(&self, grad: &[T], input: &[T], weight: &mut [T]) {
         self.check(input.len(), weight.len(), grad.len());
         weight.fill(T::default());
         let out = Out(weight.as_mut_ptr());

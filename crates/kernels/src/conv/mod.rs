@@ -22,8 +22,7 @@ mod tests;
 mod weight_grad;
 mod window;
 
-pub use general::Term;
-
+use crate::dtype::{C32, C64, Element};
 use crate::gemm::{Bias, Gemm, Pack, Real, Sink, Strided};
 use axis::{Axis, Field};
 use direct::{Frame, Framed};
@@ -100,11 +99,8 @@ impl Conv {
         );
     }
 
-    /// `output = input * weight + bias`, the weight being `[out_channels, in_channels / groups, kernel]`.
-    ///
-    /// # Panics
-    /// If a slice does not have the size that `self` says.
-    pub fn forward<T: Real>(&self, input: &[T], weight: &[T], bias: Option<&[T]>, output: &mut [T]) {
+    /// [`Number::forward`] of real numbers.
+    fn forward<T: Real>(&self, input: &[T], weight: &[T], bias: Option<&[T]>, output: &mut [T]) {
         self.check(input.len(), weight.len(), output.len());
         let (k, taps) = (self.in_group() * self.taps(), self.taps() as isize);
         let field = Field::new(self.input, self.output, [0, 1, 2].map(|d| Axis::forward(self, d)));
@@ -118,11 +114,8 @@ impl Conv {
         self.products(channels, vec![field], input, weights, bias, output);
     }
 
-    /// The gradient of the input, which is also a transposed convolution of `grad` (with an optional bias).
-    ///
-    /// # Panics
-    /// If a slice does not have the size that `self` says.
-    pub fn backward_input<T: Real>(&self, grad: &[T], weight: &[T], bias: Option<&[T]>, input: &mut [T]) {
+    /// [`Number::backward_input`] of real numbers.
+    fn backward_input<T: Real>(&self, grad: &[T], weight: &[T], bias: Option<&[T]>, input: &mut [T]) {
         self.check(input.len(), weight.len(), grad.len());
         let (k, taps) = (self.in_group() * self.taps(), self.taps() as isize);
         if !grad.is_empty() && !input.is_empty() && scatter::pays(self) {
@@ -171,11 +164,8 @@ impl Conv {
         }
     }
 
-    /// The gradient of the weight.
-    ///
-    /// # Panics
-    /// If a slice does not have the size that `self` says.
-    pub fn backward_weight<T: Real>(&self, grad: &[T], input: &[T], weight: &mut [T]) {
+    /// [`Number::backward_weight`] of real numbers.
+    fn backward_weight<T: Real>(&self, grad: &[T], input: &[T], weight: &mut [T]) {
         self.check(input.len(), weight.len(), grad.len());
         let field = Field::new(self.input, self.output, [0, 1, 2].map(|d| Axis::forward(self, d)));
         if self.in_group() == 1 && self.out_group() == 1 {
@@ -183,6 +173,43 @@ impl Conv {
         }
         weight_grad::weight_grad(self, &field, grad, input, weight);
     }
+}
+
+/// A type that convolutions are computed in; integers wrap around, nothing is conjugated. Its functions are not generic, so that
+/// they are compiled once, here, and not in every crate that calls them.
+///
+/// # Panics
+/// They do if a slice does not have the size that the convolution says.
+pub trait Number: Element {
+    /// `output = input * weight + bias`, the weight being `[out_channels, in_channels / groups, kernel]`.
+    fn forward(conv: &Conv, input: &[Self], weight: &[Self], bias: Option<&[Self]>, output: &mut [Self]);
+    /// The gradient of the input, which is also a transposed convolution of `grad` (with an optional bias).
+    fn backward_input(conv: &Conv, grad: &[Self], weight: &[Self], bias: Option<&[Self]>, input: &mut [Self]);
+    /// The gradient of the weight.
+    fn backward_weight(conv: &Conv, grad: &[Self], input: &[Self], weight: &mut [Self]);
+}
+
+macro_rules! numbers {
+    ($($T:ty: $forward:ident, $backward_input:ident, $backward_weight:ident;)*) => {$(
+        impl Number for $T {
+            fn forward(conv: &Conv, input: &[$T], weight: &[$T], bias: Option<&[$T]>, output: &mut [$T]) {
+                conv.$forward(input, weight, bias, output);
+            }
+            fn backward_input(conv: &Conv, grad: &[$T], weight: &[$T], bias: Option<&[$T]>, input: &mut [$T]) {
+                conv.$backward_input(grad, weight, bias, input);
+            }
+            fn backward_weight(conv: &Conv, grad: &[$T], input: &[$T], weight: &mut [$T]) {
+                conv.$backward_weight(grad, input, weight);
+            }
+        }
+    )*};
+}
+numbers! {
+    f32: forward, backward_input, backward_weight;
+    f64: forward, backward_input, backward_weight;
+    i64: forward_general, backward_input_general, backward_weight_general;
+    C32: forward_general, backward_input_general, backward_weight_general;
+    C64: forward_general, backward_input_general, backward_weight_general;
 }
 
 /// How a product finds its weights: strides of groups, of its rows and of the channels summed over.

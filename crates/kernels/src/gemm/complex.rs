@@ -32,8 +32,8 @@ pub struct ComplexShape<T> {
 /// Products `C = alpha * A B + beta * C` of complex matrices.
 ///
 /// # Safety
-/// As for [`super::matmul`].
-pub unsafe fn matmul_complex<T>(
+/// As for [`super::Stored::matmul`].
+pub(crate) unsafe fn matmul_complex<T>(
     shape: ComplexShape<T>,
     a: Strided<Complex<T>>,
     b: Strided<Complex<T>>,
@@ -65,6 +65,25 @@ pub unsafe fn matmul_complex<T>(
     // SAFETY: the caller's promise is passed on.
     unsafe { gemm.run() }
 }
+
+macro_rules! entries {
+    ($($name:ident, $T:ty;)*) => {$(
+        /// Products `C = alpha * A B + beta * C` of complex matrices.
+        ///
+        /// # Safety
+        /// As for [`super::Stored::matmul`].
+        pub unsafe fn $name(
+            shape: ComplexShape<$T>,
+            a: Strided<Complex<$T>>,
+            b: Strided<Complex<$T>>,
+            c: Rows<Complex<$T>>,
+        ) {
+            // SAFETY: the caller's promise is passed on.
+            unsafe { matmul_complex(shape, a, b, c) }
+        }
+    )*};
+}
+entries! { matmul_c32, f32; matmul_c64, f64; }
 
 /// The product of two complex numbers.
 fn times<T: Real + Sub<Output = T>>(x: Complex<T>, y: Complex<T>) -> Complex<T> {

@@ -13,6 +13,19 @@ const SERIAL: usize = 32 * 1024;
 pub trait Int: Element + Default {
     /// `a * b + self`.
     fn add_product(self, a: Self, b: Self) -> Self;
+
+    /// Products `C = alpha * A B + beta * C` of integer matrices `m x k` and `k x n`.
+    ///
+    /// # Safety
+    /// As for [`super::Stored::matmul`].
+    unsafe fn matmul(
+        items: usize,
+        sizes: [usize; 3],
+        factors: (Self, Self),
+        a: Strided<Self>,
+        b: Strided<Self>,
+        c: Rows<Self>,
+    );
 }
 
 macro_rules! int {
@@ -22,16 +35,26 @@ macro_rules! int {
             fn add_product(self, a: $t, b: $t) -> $t {
                 a.wrapping_mul(b).wrapping_add(self)
             }
+
+            unsafe fn matmul(
+                items: usize,
+                sizes: [usize; 3],
+                factors: ($t, $t),
+                a: Strided<$t>,
+                b: Strided<$t>,
+                c: Rows<$t>,
+            ) {
+                // SAFETY: the caller's promise is passed on.
+                unsafe { matmul(items, sizes, factors, a, b, c) }
+            }
         }
     )*};
 }
 int!(u8 i8 i16 i32 i64);
 
-/// Products `C = alpha * A B + beta * C` of integer matrices.
-///
 /// # Safety
-/// As for [`super::matmul`].
-pub unsafe fn matmul_int<T: Int>(
+/// As for [`Int::matmul`].
+unsafe fn matmul<T: Int>(
     items: usize,
     [m, n, k]: [usize; 3],
     (alpha, beta): (T, T),

@@ -5,7 +5,7 @@
 //! code, so that an element of C is the same sum in the same order wherever it lies.
 
 use super::simd::{Array, Simd, Vectorized};
-use super::{Load, Save};
+use super::{Load, Save, pack};
 use crate::isa::{Isa, prefetch_line};
 use std::ops::{Add, Mul};
 
@@ -66,6 +66,12 @@ pub trait Real: Load<Self> + Save<Self> + Default + Add<Output = Self> + Mul<Out
     #[doc(hidden)]
     #[allow(private_interfaces, private_bounds)]
     unsafe fn vectorize(isa: Isa, body: &impl Vectorized<Self>);
+    /// Transposes 8 lines (`line` apart) of contiguous elements into groups of 8, `width` apart, as far as it is
+    /// faster than one at a time; returns how many elements of each line were done.
+    ///
+    /// # Safety
+    /// `src` is valid for 8 lines of `k` elements, `dst` for `k` groups.
+    unsafe fn transpose8(src: *const Self, line: isize, k: usize, dst: *mut Self, width: usize) -> usize;
 }
 
 /// `R` rows of `V` vectors: `out = alpha * a b + beta * out + biases`.
@@ -79,6 +85,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
     a: impl Fn(usize) -> [S::E; R],
     b: impl Fn(usize) -> *const S::E,
     out: &Out<S::E>,
+    store: Store<S>,
 ) where
     S::E: Real,
 {
@@ -100,9 +107,9 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize>(
         if out.plain() && out.cols == V * S::LANES {
             return store_plain(acc, out);
         }
-        for (i, row) in acc.into_iter().enumerate() {
-            store_row::<S, V>(row, i, out);
-        }
+        // A copy, so that the sums themselves stay in registers.
+        let sums = acc;
+        store(sums.as_ptr().cast(), R, V, out);
     }
 }
 
@@ -133,34 +140,46 @@ where
     }
 }
 
-/// Writes row `i` of a tile.
+/// Writes sums of rows and vectors to any tile. Each instruction set has one such function: in the tiles themselves it would
+/// be most of their code.
+type Store<S> = unsafe fn(sums: *const S, rows: usize, vectors: usize, out: &Out<<S as Simd>::E>);
+
+/// [`Store`].
 ///
 /// # Safety
-/// As [`tile`].
+/// As [`tile`]; there are that many sums.
 #[inline(always)]
-unsafe fn store_row<S: Simd, const V: usize>(row: [S; V], i: usize, out: &Out<S::E>)
+unsafe fn store_any<S: Simd>(sums: *const S, rows: usize, vectors: usize, out: &Out<S::E>)
 where
     S::E: Real,
 {
-    // SAFETY: the caller promises that the row and the biases cover `cols` columns.
+    // SAFETY: the caller promises that a row and the biases cover `cols` columns.
     unsafe {
-        let c = out.c.offset(i as isize * out.row);
-        for (j, acc) in row.into_iter().enumerate() {
-            let (at, left) = (j * S::LANES, out.cols - j * S::LANES);
-            let load = |p: *const S::E| if left >= S::LANES { S::load(p) } else { S::load_first(p, left) };
-            let mut x = if out.alpha == S::E::ONE { acc } else { acc.mul(S::splat(out.alpha)) };
-            if out.beta == S::E::ONE {
-                x = x.add(load(c.add(at)));
-            } else if out.beta != S::E::ZERO {
-                x = load(c.add(at)).fma(S::splat(out.beta), x);
+        let (alpha, beta) = (S::splat(out.alpha), S::splat(out.beta));
+        for i in 0..rows {
+            let c = out.c.offset(i as isize * out.row);
+            let bias = if out.row_bias.is_null() { S::zero() } else { S::splat(*out.row_bias.add(i)) };
+            for j in 0..vectors {
+                let (at, left) = (j * S::LANES, out.cols - j * S::LANES);
+                let load =
+                    |p: *const S::E| if left >= S::LANES { S::load(p) } else { S::load_first(p, left) };
+                let mut x = *sums.add(i * vectors + j);
+                if out.alpha != S::E::ONE {
+                    x = x.mul(alpha);
+                }
+                if out.beta == S::E::ONE {
+                    x = x.add(load(c.add(at)));
+                } else if out.beta != S::E::ZERO {
+                    x = load(c.add(at)).fma(beta, x);
+                }
+                if !out.row_bias.is_null() {
+                    x = x.add(bias);
+                }
+                if !out.col_bias.is_null() {
+                    x = x.add(load(out.col_bias.add(at)));
+                }
+                if left >= S::LANES { x.store(c.add(at)) } else { x.store_first(c.add(at), left) }
             }
-            if !out.row_bias.is_null() {
-                x = x.add(S::splat(*out.row_bias.add(i)));
-            }
-            if !out.col_bias.is_null() {
-                x = x.add(load(out.col_bias.add(at)));
-            }
-            if left >= S::LANES { x.store(c.add(at)) } else { x.store_first(c.add(at), left) }
         }
     }
 }
@@ -175,13 +194,21 @@ macro_rules! micro {
             use core::arch::x86_64::*;
 
             const LANES: usize = <$simd>::LANES;
+            const PAIRS: bool = <$simd>::PAIRS;
+
+            $(#[target_feature(enable = $features)])?
+            #[inline(never)]
+            unsafe fn store(sums: *const $simd, rows: usize, vectors: usize, out: &Out<$e>) {
+                // SAFETY: the caller's promise is passed on.
+                unsafe { store_any(sums, rows, vectors, out) }
+            }
 
             $(#[target_feature(enable = $features)])?
             unsafe fn run<const R: usize, const V: usize>(k: usize, a: *const $e, b: *const $e, out: &Out<$e>) {
                 // SAFETY: the caller's promise is passed on.
                 unsafe {
                     let a = |step: usize| *a.add(step * $rows).cast::<[$e; R]>();
-                    tile::<$simd, R, V>(k, a, |step| b.wrapping_add(step * $vectors * LANES), out)
+                    tile::<$simd, R, V>(k, a, |step| b.wrapping_add(step * $vectors * LANES), out, store)
                 }
             }
 
@@ -201,7 +228,7 @@ macro_rules! micro {
                 // SAFETY: the caller's promise is passed on.
                 unsafe {
                     let a = |step: usize| *a.add(step * $rows).cast::<[$e; R]>();
-                    tile::<$simd, R, V>(steps.len(), a, at, out)
+                    tile::<$simd, R, V>(steps.len(), a, at, out, store)
                 }
             }
 
@@ -219,7 +246,7 @@ macro_rules! micro {
                         let offset = *steps.get_unchecked(step);
                         rows.map(|row| *row.add(offset))
                     };
-                    tile::<$simd, R, V>(steps.len(), a, |step| b.wrapping_add(step * V * LANES), out)
+                    tile::<$simd, R, V>(steps.len(), a, |step| b.wrapping_add(step * V * LANES), out, store)
                 }
             }
 
@@ -237,8 +264,8 @@ macro_rules! micro {
                 nr: $vectors * LANES,
                 lanes: LANES,
                 kernels: &[$(&micro!(@row run, Kernel, $r $kernels)),*],
-                in_place: &[$(&micro!(@row run_in_place, InPlace, $r $kernels)),*],
-                gathered: &[$(&micro!(@row run_gathered, Gathered, $r $kernels)),*],
+                in_place: if PAIRS { &[] } else { &[$(&micro!(@row run_in_place, InPlace, $r $kernels)),*] },
+                gathered: if PAIRS { &[] } else { &[$(&micro!(@row run_gathered, Gathered, $r $kernels)),*] },
             };
         }
     };
@@ -282,6 +309,10 @@ impl Real for f32 {
             }
         }
     }
+    unsafe fn transpose8(src: *const f32, line: isize, k: usize, dst: *mut f32, width: usize) -> usize {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { pack::transpose8_f32(src, line, k, dst, width) }
+    }
 }
 
 #[allow(private_interfaces, private_bounds)]
@@ -308,5 +339,9 @@ impl Real for f64 {
                 _ => f64x2::vectorize(body),
             }
         }
+    }
+    unsafe fn transpose8(src: *const f64, line: isize, k: usize, dst: *mut f64, width: usize) -> usize {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { pack::transpose8_f64(src, line, k, dst, width) }
     }
 }

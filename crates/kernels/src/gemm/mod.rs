@@ -22,15 +22,17 @@ mod skinny;
 #[cfg(test)]
 mod tests;
 
-pub use complex::{ComplexShape, matmul_complex};
+pub(crate) use complex::matmul_complex;
+pub use complex::{ComplexShape, matmul_c32, matmul_c64};
 pub(crate) use driver::packed_tiles as tiles;
-pub use integer::{Int, matmul_int};
+pub use integer::Int;
 pub use micro::Real;
 pub(crate) use micro::{Micro, Out as Tile};
 pub use pack::{Load, Strided};
 pub(crate) use simd::{Simd, Vectorized};
 pub use sink::{Rows, Save};
 
+use crate::dtype::{bf16, f16};
 use crate::isa::{Isa, isa};
 use crate::parallel::for_tasks;
 use std::ops::Range;
@@ -154,24 +156,36 @@ pub struct Shape<'a, T> {
     pub bias: Bias<'a, T>,
 }
 
-/// Products of plain matrices, by whichever way is fastest for the shape: few rows or few columns are computed
-/// without packing the large operand.
-///
-/// `a` has the rows of A as lines, `b` the columns of B.
-///
-/// # Safety
-/// As for [`Gemm::run`].
-pub unsafe fn matmul<T: Real, S: Load<T> + Save<T>>(
-    shape: Shape<T>,
-    a: Strided<S>,
-    b: Strided<S>,
-    c: Rows<S>,
-) {
-    // SAFETY: `isa` returns what the processor has; the rest is the caller's promise.
-    unsafe { matmul_on(isa(), shape, a, b, c) }
+/// A type that matrices are stored in. Its product is not generic, so that it is compiled once, here, and not in every crate
+/// that calls it.
+pub trait Stored: Load<Self::Sum> + Save<Self::Sum> {
+    /// What products are summed in.
+    type Sum: Real;
+
+    /// Products of plain matrices, by whichever way is fastest for the shape: few rows or few columns are computed
+    /// without packing the large operand.
+    ///
+    /// `a` has the rows of A as lines, `b` the columns of B.
+    ///
+    /// # Safety
+    /// As for [`Gemm::run`].
+    unsafe fn matmul(shape: Shape<Self::Sum>, a: Strided<Self>, b: Strided<Self>, c: Rows<Self>);
 }
 
-/// [`matmul`] on an instruction set that the processor has.
+macro_rules! stored {
+    ($($S:ty, $T:ty;)*) => {$(
+        impl Stored for $S {
+            type Sum = $T;
+            unsafe fn matmul(shape: Shape<$T>, a: Strided<$S>, b: Strided<$S>, c: Rows<$S>) {
+                // SAFETY: `isa` returns what the processor has; the rest is the caller's promise.
+                unsafe { matmul_on(isa(), shape, a, b, c) }
+            }
+        }
+    )*};
+}
+stored! { f32, f32; f64, f64; f16, f32; bf16, f32; }
+
+/// [`Stored::matmul`] on an instruction set that the processor has.
 unsafe fn matmul_on<T: Real, S: Load<T> + Save<T>>(
     isa: Isa,
     shape: Shape<T>,

@@ -2,45 +2,16 @@
 
 use super::Pack;
 use super::micro::Real;
-use super::simd::Simd;
+use crate::cast::converter;
 use crate::dtype::{Element, bf16, f16};
 use crate::isa::{Isa, isa, prefetch_line};
+use std::any::TypeId;
 use std::ops::Range;
 
 /// A stored type that products of `T` are computed from.
 pub trait Load<T>: Element {
     /// The value as `T`.
     fn get(self) -> T;
-
-    /// A register of neighbouring elements.
-    ///
-    /// # Safety
-    /// `V::LANES` elements at `p` are valid; the processor has the features of `V`.
-    #[doc(hidden)]
-    #[inline(always)]
-    #[allow(private_bounds)]
-    unsafe fn vector<V: Simd<E = T>>(p: *const Self) -> V
-    where
-        T: Real,
-    {
-        let mut lanes = [T::ZERO; 16];
-        for (i, x) in lanes.iter_mut().enumerate().take(V::LANES) {
-            // SAFETY: the caller's promise; no register has more than 16 lanes.
-            *x = unsafe { (*p.add(i)).get() };
-        }
-        // SAFETY: as above.
-        unsafe { V::load(lanes.as_ptr()) }
-    }
-
-    /// Transposes 8 lines (`line` apart) of contiguous elements into groups of 8, `width` apart, as far as it is
-    /// faster than one at a time; returns how many elements of each line were done.
-    ///
-    /// # Safety
-    /// `src` is valid for 8 lines of `k` elements, `dst` for `k` groups.
-    unsafe fn transpose8(src: *const Self, line: isize, k: usize, dst: *mut T, width: usize) -> usize {
-        let _ = (src, line, k, dst, width);
-        0
-    }
 
     /// How to multiply pairs of elements at once, where the processor can.
     #[doc(hidden)]
@@ -51,111 +22,46 @@ pub trait Load<T>: Element {
     }
 }
 
-impl Load<f32> for f32 {
-    #[inline(always)]
-    fn get(self) -> f32 {
-        self
-    }
-
-    #[inline(always)]
-    unsafe fn vector<V: Simd<E = f32>>(p: *const f32) -> V {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { V::load(p) }
-    }
-
-    unsafe fn transpose8(src: *const f32, line: isize, k: usize, dst: *mut f32, width: usize) -> usize {
-        #[cfg(target_arch = "x86_64")]
-        if isa() >= Isa::Avx2 {
-            // SAFETY: the features are there; the caller promises the sizes.
-            return unsafe { x86::transpose8_f32(src, 4 * line, k, dst, width) };
-        }
-        let _ = (src, line, k, dst, width);
-        0
-    }
-}
-
-impl Load<f64> for f64 {
-    #[inline(always)]
-    fn get(self) -> f64 {
-        self
-    }
-
-    #[inline(always)]
-    unsafe fn vector<V: Simd<E = f64>>(p: *const f64) -> V {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { V::load(p) }
-    }
-
-    unsafe fn transpose8(src: *const f64, line: isize, k: usize, dst: *mut f64, width: usize) -> usize {
-        #[cfg(target_arch = "x86_64")]
-        if isa() >= Isa::Avx2 {
-            // SAFETY: the features are there; the caller promises the sizes; 8 lines are twice 4.
-            return unsafe {
-                x86::transpose4_f64(src, line, k, dst, width);
-                x86::transpose4_f64(src.offset(4 * line), line, k, dst.add(4), width)
-            };
-        }
-        let _ = (src, line, k, dst, width);
-        0
-    }
-}
-
-macro_rules! load_half {
-    ($t:ty, |$x:ident| $get:expr $(, $pairs:item)?) => {
-        impl Load<f32> for $t {
+macro_rules! load {
+    ($($t:ty, $sum:ty, |$x:ident| $get:expr $(, $pairs:item)?;)*) => {$(
+        impl Load<$sum> for $t {
             #[inline(always)]
-            fn get(self) -> f32 {
+            fn get(self) -> $sum {
                 let $x = self;
                 $get
             }
 
             $($pairs)?
-
-            unsafe fn transpose8(
-                src: *const $t,
-                line: isize,
-                k: usize,
-                dst: *mut f32,
-                width: usize,
-            ) -> usize {
-                use half::slice::HalfFloatSliceExt;
-                const RUN: usize = 64;
-                let mut lines = [0.0_f32; 8 * RUN];
-                let mut done = 0;
-                while done + 8 <= k {
-                    let run = RUN.min(k - done);
-                    for (l, line_out) in lines.chunks_exact_mut(RUN).enumerate() {
-                        // SAFETY: `run` elements of line `l` are valid, as the caller promises.
-                        let halves = unsafe {
-                            std::slice::from_raw_parts(src.offset(l as isize * line).add(done), run)
-                        };
-                        halves.convert_to_f32_slice(&mut line_out[..run]);
-                    }
-                    // SAFETY: `lines` holds 8 lines of RUN elements; the caller promises `dst`.
-                    let moved = unsafe {
-                        f32::transpose8(lines.as_ptr(), RUN as isize, run, dst.add(done * width), width)
-                    };
-                    done += moved;
-                    if moved < run {
-                        break;
-                    }
-                }
-                done
-            }
         }
-    };
+    )*};
 }
-load_half!(f16, |x| x.to_f32());
-load_half!(
-    bf16,
-    |x| f32::from_bits(u32::from(x.to_bits()) << 16),
+load! {
+    f32, f32, |x| x;
+    f64, f64, |x| x;
+    f16, f32, |x| x.to_f32();
+    bf16, f32, |x| f32::from_bits(u32::from(x.to_bits()) << 16),
     #[cfg(target_arch = "x86_64")]
     #[allow(private_interfaces)]
     fn pairs(isa: Isa) -> Option<super::pairs::Pairs<bf16, f32>> {
         let micro = &super::micro::x86::bf16x32::MICRO;
         super::pairs::available(isa).then_some((micro, super::pairs::pack as _))
-    }
-);
+    };
+}
+
+/// Whether elements are stored as what they are summed in.
+pub(super) fn same<S: 'static, T: 'static>() -> bool {
+    TypeId::of::<S>() == TypeId::of::<T>()
+}
+
+/// Converts `n` elements, `step` apart, to neighbours.
+///
+/// # Safety
+/// Source and destination are valid for them and do not overlap.
+pub(super) unsafe fn widen<S: Element, T: Element>(src: *const S, step: isize, dst: *mut T, n: usize) {
+    let (from, to) = (size_of::<S>() as isize, size_of::<T>() as isize);
+    // SAFETY: the caller's promise is passed on.
+    unsafe { converter(S::DTYPE, T::DTYPE).run(dst.cast(), to, src.cast(), step * from, n) }
+}
 
 /// Matrices in memory: line `l`, step `k` of item `i` is `ptr[items[i] + l * line + k * step]`.
 ///
@@ -188,29 +94,21 @@ impl<S> Strided<'_, S> {
 
 impl<T: Real, S: Load<T>> Pack<T> for Strided<'_, S> {
     unsafe fn pack(&self, item: usize, lines: Range<usize>, ks: Range<usize>, width: usize, dst: *mut T) {
+        let (line, step) = (self.line, self.step);
         let src = self.at(item, lines.start, ks.start);
-        let all = Panel { src, line: self.line, step: self.step, count: width, k: ks.len(), width, dst };
-        if self.line == 1 {
-            return copy_groups(all, lines.len());
-        }
+        let (count, k) = (lines.len(), ks.len());
         // SAFETY: the caller asks for lines and steps that exist; `dst` holds all panels.
         unsafe {
-            for (i, first) in (0..lines.len()).step_by(width).enumerate() {
-                let count = width.min(lines.len() - first);
-                let (src, dst) = (src.offset(first as isize * self.line), dst.add(i * width * ks.len()));
-                let panel = Panel { src, count, dst, ..all };
-                if self.step == 1 {
-                    panel.transpose();
-                } else {
-                    panel.gather(0, 0);
-                }
-                panel.clear_tail();
+            if same::<S, T>() {
+                Panel { src: src.cast::<T>(), line, step, count, k, width, dst }.pack();
+            } else {
+                Panel { src, line, step, count, k, width, dst }.pack_wide();
             }
         }
     }
 }
 
-/// One panel to fill: `count` lines (at most `width`) of `k` steps.
+/// Panels to fill: `count` lines of `k` steps, `width` of them in a panel.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<S, T> {
     pub src: *const S,
@@ -222,7 +120,82 @@ pub(crate) struct Panel<S, T> {
     pub dst: *mut T,
 }
 
+impl<S, T> Panel<S, T> {
+    /// The panels, each on its own.
+    fn panels(self) -> impl Iterator<Item = Panel<S, T>> {
+        (0..self.count).step_by(self.width).map(move |first| Panel {
+            src: self.src.wrapping_offset(first as isize * self.line),
+            count: self.width.min(self.count - first),
+            dst: self.dst.wrapping_add(first * self.k),
+            ..self
+        })
+    }
+}
+
+/// Steps that are converted at a time.
+const PIECE: usize = 64;
+
 impl<T: Real, S: Load<T>> Panel<S, T> {
+    /// Packs what is stored in another type, piece by piece through the type of the sums.
+    ///
+    /// # Safety
+    /// Source and destination are as large as the panels say.
+    unsafe fn pack_wide(self) {
+        let mut wide = [T::ZERO; PIECE * 48];
+        let wide = wide.as_mut_ptr();
+        for panel in self.panels() {
+            for first in (0..self.k).step_by(PIECE) {
+                let k = PIECE.min(self.k - first);
+                let src = panel.src.wrapping_offset(first as isize * self.step);
+                let dst = panel.dst.wrapping_add(first * self.width);
+                let piece = Panel {
+                    src: wide.cast_const(),
+                    line: 1,
+                    step: 1,
+                    count: panel.count,
+                    k,
+                    width: self.width,
+                    dst,
+                };
+                // SAFETY: no panel is wider than 48 lines; the rest is the caller's promise.
+                unsafe {
+                    if self.line == 1 {
+                        let to = |k: usize| wide.add(k * panel.count);
+                        (0..k).for_each(|k| widen(src.offset(k as isize * self.step), 1, to(k), panel.count));
+                        Panel { step: panel.count as isize, ..piece }.pack();
+                    } else {
+                        let line = |l: usize| src.offset(l as isize * self.line);
+                        (0..panel.count).for_each(|l| widen(line(l), self.step, wide.add(l * k), k));
+                        Panel { line: k as isize, ..piece }.pack();
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Real> Panel<T, T> {
+    /// Fills the panels.
+    ///
+    /// # Safety
+    /// Source and destination are as large as the panels say.
+    unsafe fn pack(self) {
+        if self.line == 1 {
+            copy_groups(self);
+        }
+        for panel in self.panels() {
+            // SAFETY: the caller's promise is passed on.
+            unsafe {
+                match (self.line, self.step) {
+                    (1, _) => {}
+                    (_, 1) => panel.transpose(),
+                    _ => panel.gather(0, 0),
+                }
+                panel.clear_tail();
+            }
+        }
+    }
+
     /// Copies steps `from_k..` of lines `from_line..`, one element at a time.
     unsafe fn gather(&self, from_line: usize, from_k: usize) {
         // SAFETY: the panel's creator promises that source and destination are that large.
@@ -230,7 +203,7 @@ impl<T: Real, S: Load<T>> Panel<S, T> {
             for l in from_line..self.count {
                 let src = self.src.offset(l as isize * self.line);
                 for k in from_k..self.k {
-                    *self.dst.add(k * self.width + l) = (*src.offset(k as isize * self.step)).get();
+                    *self.dst.add(k * self.width + l) = *src.offset(k as isize * self.step);
                 }
             }
         }
@@ -244,7 +217,7 @@ impl<T: Real, S: Load<T>> Panel<S, T> {
             for b in 0..blocks {
                 let src = self.src.offset((8 * b) as isize * self.line);
                 let dst = self.dst.add(8 * b);
-                let done = S::transpose8(src, self.line, self.k, dst, self.width);
+                let done = T::transpose8(src, self.line, self.k, dst, self.width);
                 Panel { src, dst, count: 8, ..*self }.gather(0, done);
             }
             self.gather(8 * blocks, 0);
@@ -268,30 +241,31 @@ const TOGETHER: usize = 32;
 /// Steps that memory is asked for ahead: where they lie pages apart, the processor does not guess them.
 const AHEAD: usize = 12;
 
-/// Copies `n` neighbouring lines into panels of `WIDTH`, step by step for a few panels at a time.
+/// Copies lines that are neighbours in memory, step by step for a few panels at a time, `UNIT` elements at once.
 #[inline(always)]
-fn copy_steps<S: Load<T>, T: Real, const WIDTH: usize>(all: Panel<S, T>, n: usize) {
-    let group = (TOGETHER / WIDTH).max(1) * WIDTH;
-    for first in (0..n).step_by(group) {
-        let lines = group.min(n - first);
-        let (whole, rest) = (lines / WIDTH, lines % WIDTH);
+fn copy_steps<T: Real, const UNIT: usize>(all: Panel<T, T>) {
+    let group = (TOGETHER / all.width).max(1) * all.width;
+    for first in (0..all.count).step_by(group) {
+        let lines = group.min(all.count - first);
         for k in 0..all.k {
             // SAFETY: the panels' creator promises that source and destination are that large.
             unsafe {
-                let mut src = all.src.offset(k as isize * all.step).add(first);
-                let mut dst = all.dst.add(first * all.k + k * WIDTH);
+                let src = all.src.offset(k as isize * all.step).add(first);
+                let dst = all.dst.add(first * all.k + k * all.width);
                 let ahead = src.wrapping_offset(AHEAD as isize * all.step);
-                for line in (0..lines * size_of::<S>()).step_by(64) {
+                for line in (0..lines * size_of::<T>()).step_by(64) {
                     prefetch_line(ahead.wrapping_byte_add(line));
                 }
-                for _ in 0..whole {
-                    for l in 0..WIDTH {
-                        *dst.add(l) = (*src.add(l)).get();
+                for at in (0..lines).step_by(all.width) {
+                    let (src, dst) = (src.add(at), dst.add(at * all.k));
+                    let count = all.width.min(lines - at);
+                    for unit in (0..count / UNIT * UNIT).step_by(UNIT) {
+                        let elements: [T; UNIT] = src.add(unit).cast::<[T; UNIT]>().read_unaligned();
+                        dst.add(unit).cast::<[T; UNIT]>().write_unaligned(elements);
                     }
-                    (src, dst) = (src.add(WIDTH), dst.add(WIDTH * all.k));
-                }
-                for l in 0..if rest > 0 { WIDTH } else { 0 } {
-                    *dst.add(l) = if l < rest { (*src.add(l)).get() } else { T::ZERO };
+                    for l in count / UNIT * UNIT..count {
+                        *dst.add(l) = *src.add(l);
+                    }
                 }
             }
         }
@@ -299,20 +273,58 @@ fn copy_steps<S: Load<T>, T: Real, const WIDTH: usize>(all: Panel<S, T>, n: usiz
 }
 
 crate::multiversion! {
-    /// Copies `n` lines that are neighbours in memory; `first` is their first panel.
-    fn copy_groups<S: Load<T>, T: Real>(first: Panel<S, T>, n: usize) {
-        match first.width {
-            2 => copy_steps::<S, T, 2>(first, n),
-            4 => copy_steps::<S, T, 4>(first, n),
-            8 => copy_steps::<S, T, 8>(first, n),
-            12 => copy_steps::<S, T, 12>(first, n),
-            16 => copy_steps::<S, T, 16>(first, n),
-            24 => copy_steps::<S, T, 24>(first, n),
-            32 => copy_steps::<S, T, 32>(first, n),
-            48 => copy_steps::<S, T, 48>(first, n),
-            width => unreachable!("no tile is {width} wide"),
+    /// Copies lines that are neighbours in memory into panels, but does not fill up the last one.
+    fn copy_groups<T: Real>(all: Panel<T, T>) {
+        match all.width % 16 {
+            0 => copy_steps::<T, 16>(all),
+            8 => copy_steps::<T, 8>(all),
+            4 | 12 => copy_steps::<T, 4>(all),
+            _ => copy_steps::<T, 2>(all),
         }
     }
+}
+
+/// [`Real::transpose8`] of `f32`.
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn transpose8_f32(
+    src: *const f32,
+    line: isize,
+    k: usize,
+    dst: *mut f32,
+    width: usize,
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa() >= Isa::Avx2 {
+        // SAFETY: the features are there; the caller promises the sizes.
+        return unsafe { x86::transpose8_f32(src, 4 * line, k, dst, width) };
+    }
+    let _ = (src, line, k, dst, width);
+    0
+}
+
+/// [`Real::transpose8`] of `f64`.
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn transpose8_f64(
+    src: *const f64,
+    line: isize,
+    k: usize,
+    dst: *mut f64,
+    width: usize,
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if isa() >= Isa::Avx2 {
+        // SAFETY: the features are there; the caller promises the sizes; 8 lines are twice 4.
+        return unsafe {
+            x86::transpose4_f64(src, line, k, dst, width);
+            x86::transpose4_f64(src.offset(4 * line), line, k, dst.add(4), width)
+        };
+    }
+    let _ = (src, line, k, dst, width);
+    0
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -125,6 +125,7 @@ pub(super) struct Pairs512(__m512);
 impl Simd for Pairs512 {
     type E = f32;
     const LANES: usize = 16;
+    const PAIRS: bool = true;
     #[inline(always)]
     unsafe fn zero() -> Self {
         unsafe { Pairs512(Simd::zero()) }

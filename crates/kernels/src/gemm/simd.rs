@@ -12,6 +12,8 @@ use std::ops::{Add, Mul};
 pub trait Simd: Copy {
     type E: Copy;
     const LANES: usize;
+    /// Whether a lane holds two numbers; then tiles read packed panels only.
+    const PAIRS: bool = false;
     unsafe fn zero() -> Self;
     unsafe fn splat(x: Self::E) -> Self;
     unsafe fn load(p: *const Self::E) -> Self;

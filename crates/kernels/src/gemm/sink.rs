@@ -2,8 +2,8 @@
 
 use super::Sink;
 use super::micro::Real;
+use super::pack::same;
 use crate::dtype::{Element, bf16, f16};
-use std::any::TypeId;
 use std::ops::Range;
 
 /// A stored type that sums in `T` are rounded to.
@@ -76,7 +76,7 @@ impl<S> Rows<'_, S> {
     where
         S: Save<T>,
     {
-        if TypeId::of::<S>() != TypeId::of::<T>() || self.col <= 1 {
+        if !same::<S, T>() || self.col <= 1 {
             return 0;
         }
         let (whole, col) = (rows.len() / 8 * 8, self.col as usize);
@@ -96,8 +96,7 @@ impl<S> Rows<'_, S> {
 
 impl<T: Real, S: Save<T>> Sink<T> for Rows<'_, S> {
     fn direct(&self, item: usize, rows: Range<usize>, cols: Range<usize>) -> Option<(*mut T, isize)> {
-        let same = TypeId::of::<S>() == TypeId::of::<T>() && self.col == 1;
-        same.then(|| (self.at(item, rows.start, cols.start).cast(), self.row))
+        (same::<S, T>() && self.col == 1).then(|| (self.at(item, rows.start, cols.start).cast(), self.row))
     }
 
     unsafe fn store(

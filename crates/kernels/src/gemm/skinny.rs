@@ -4,9 +4,9 @@
 //! product; where its rows are contiguous, eight of them at a time are added to the rows of C.
 
 use super::micro::Real;
+use super::pack::{same, widen};
 use super::simd::{Simd, Vectorized};
-use super::{Bias, Load, Save, buffer};
-use super::{Rows, Sink, Strided};
+use super::{Bias, Load, Rows, Save, Sink, Strided, buffer};
 use crate::isa::Isa;
 use crate::parallel::{for_tasks, num_threads};
 use std::ops::Range;
@@ -19,6 +19,8 @@ const GROUP: usize = 8;
 const COLUMNS: usize = 3;
 /// Steps of `k` added at once where the rows of B are contiguous.
 const STEPS: usize = 8;
+/// Elements of B that are converted at a time where they are stored in another type.
+const BLOCK: usize = 16 * 1024;
 /// Elements of B below which threads are not worth their start.
 const SERIAL: usize = 48 * 1024;
 
@@ -35,18 +37,24 @@ pub(super) struct Skinny<'a, S, T> {
     pub bias: Bias<'a, T>,
 }
 
-/// Columns of C for one task: `c[m][cols]` gets the sums, `a[m][k]` holds the rows of A.
+/// Columns of C for one task: the rows of `c` get the sums, those of `a` are the rows of A.
 #[derive(Clone, Copy)]
-struct Task<S, T> {
+struct Task<T> {
     m: usize,
     k: usize,
     cols: usize,
     a: *const T,
+    /// Elements from one row of A to the next.
+    a_row: usize,
     /// First element of the task's columns of B.
-    b: *const S,
+    b: *const T,
     /// Elements from one column, or else one step, to the next.
     b_stride: isize,
     c: *mut T,
+    /// Elements from one row of C to the next.
+    c_row: usize,
+    /// Whether columns of B are contiguous.
+    dots: bool,
 }
 
 impl<S: Load<T> + Save<T>, T: Real> Skinny<'_, S, T> {
@@ -91,12 +99,20 @@ impl<S: Load<T> + Save<T>, T: Real> Skinny<'_, S, T> {
             let dots = self.b.step == 1;
             let b = self.b.at(item, cols.start, 0);
             let b_stride = if dots { self.b.line } else { self.b.step };
-            let task = Task { m: self.m, k: self.k, cols: cols.len(), a: a.as_ptr(), b, b_stride, c };
+            let (a, a_row, c_row) = (a.as_ptr(), self.k, cols.len());
+            let task =
+                Task { m: self.m, k: self.k, cols: c_row, a, a_row, b: b.cast(), b_stride, c, c_row, dots };
             // SAFETY: the caller's promise; `c` is the buffer's block.
             unsafe {
-                T::vectorize(isa, &Sums(task, dots));
-                self.finish(item, cols.clone(), std::slice::from_raw_parts_mut(c, self.m * cols.len()));
-                self.c.store(item, 0..self.m, cols.clone(), c, cols.len(), self.beta);
+                let c = std::slice::from_raw_parts_mut(c, self.m * cols.len());
+                c.fill(T::ZERO);
+                if same::<S, T>() {
+                    T::vectorize(isa, &task)
+                } else {
+                    task.widened(isa, b)
+                }
+                self.finish(item, cols.clone(), c);
+                self.c.store(item, 0..self.m, cols.clone(), c.as_ptr(), cols.len(), self.beta);
             }
         });
     }
@@ -116,18 +132,39 @@ impl<S: Load<T> + Save<T>, T: Real> Skinny<'_, S, T> {
     }
 }
 
-/// A task, and whether it is made of dot products.
-struct Sums<S, T>(Task<S, T>, bool);
-
-impl<S: Load<T>, T: Real> Vectorized<T> for Sums<S, T> {
+impl<T: Real> Vectorized<T> for Task<T> {
     #[inline(always)]
     unsafe fn run<V: Simd<E = T>>(&self) {
         // SAFETY: the caller's promise is passed on.
-        unsafe { if self.1 { self.0.dots::<V>() } else { self.0.axpys::<V>() } }
+        unsafe { if self.dots { self.dots::<V>() } else { self.axpys::<V>() } }
     }
 }
 
-impl<S: Load<T>, T: Real> Task<S, T> {
+impl<T: Real> Task<T> {
+    /// Runs the task block by block of a B that is stored in another type.
+    unsafe fn widened<S: Load<T>>(self, isa: Isa, b: *const S) {
+        let (lines, len, unit) =
+            if self.dots { (self.cols, self.k, 2 * COLUMNS) } else { (self.k, self.cols, STEPS) };
+        let block = (BLOCK / len.max(1)).max(1).next_multiple_of(unit).min(lines);
+        buffer::with(buffer::B, block * len, |wide: *mut T| {
+            for first in (0..lines).step_by(block.max(1)) {
+                let count = block.min(lines - first);
+                let part = if self.dots {
+                    Task { cols: count, c: self.c.wrapping_add(first), ..self }
+                } else {
+                    Task { k: count, a: self.a.wrapping_add(first), ..self }
+                };
+                // SAFETY: the lines exist, and the buffer holds a block.
+                unsafe {
+                    for i in 0..count {
+                        widen(b.offset((first + i) as isize * self.b_stride), 1, wide.add(i * len), len);
+                    }
+                    T::vectorize(isa, &Task { b: wide, b_stride: len as isize, ..part });
+                }
+            }
+        });
+    }
+
     #[inline(always)]
     unsafe fn dots<V: Simd<E = T>>(&self) {
         // SAFETY: groups of rows and columns stay within the task.
@@ -149,15 +186,16 @@ impl<S: Load<T>, T: Real> Task<S, T> {
         }
     }
 
-    /// `R` rows by up to [`COLUMNS`] columns.
+    /// `R` rows by [`COLUMNS`] columns, or by those that are left.
     #[inline(always)]
     unsafe fn dot_columns<V: Simd<E = T>, const R: usize>(&self, i: usize, j: usize) {
         // SAFETY: the columns named exist.
         unsafe {
-            match self.cols - j {
-                1 => self.dot_tile::<V, R, 1>(i, j),
-                2 => self.dot_tile::<V, R, 2>(i, j),
-                _ => self.dot_tile::<V, R, COLUMNS>(i, j),
+            if j + COLUMNS <= self.cols {
+                return self.dot_tile::<V, R, COLUMNS>(i, j);
+            }
+            for j in j..self.cols {
+                self.dot_tile::<V, R, 1>(i, j);
             }
         }
     }
@@ -166,14 +204,14 @@ impl<S: Load<T>, T: Real> Task<S, T> {
     unsafe fn dot_tile<V: Simd<E = T>, const R: usize, const C: usize>(&self, i: usize, j: usize) {
         // SAFETY: rows `i..i + R` and columns `j..j + C` exist and have `k` elements.
         unsafe {
-            let a = |r: usize, k: usize| self.a.add((i + r) * self.k + k);
+            let a = |r: usize, k: usize| self.a.add((i + r) * self.a_row + k);
             let b = |c: usize, k: usize| self.b.offset((j + c) as isize * self.b_stride).add(k);
             let mut acc = [[V::zero(); C]; R];
             let whole = self.k / V::LANES * V::LANES;
             for k in (0..whole).step_by(V::LANES) {
                 let mut bs = [V::zero(); C];
                 for (c, x) in bs.iter_mut().enumerate() {
-                    *x = S::vector(b(c, k));
+                    *x = V::load(b(c, k));
                 }
                 for (r, row) in acc.iter_mut().enumerate() {
                     let a = V::load(a(r, k));
@@ -184,8 +222,25 @@ impl<S: Load<T>, T: Real> Task<S, T> {
             }
             for (r, row) in acc.into_iter().enumerate() {
                 for (c, v) in row.into_iter().enumerate() {
-                    let tail = (whole..self.k).fold(v.sum(), |s, k| s + *a(r, k) * (*b(c, k)).get());
-                    *self.c.add((i + r) * self.cols + j + c) = tail;
+                    *self.c.add((i + r) * self.c_row + j + c) = v.sum();
+                }
+            }
+            if whole < self.k {
+                self.add_rest(whole, i..i + R, j..j + C);
+            }
+        }
+    }
+
+    /// Adds the products of the steps from `first` on; not in the tiles, because there it would be compiled for each size.
+    #[inline(never)]
+    unsafe fn add_rest(&self, first: usize, rows: Range<usize>, cols: Range<usize>) {
+        for i in rows {
+            for j in cols.clone() {
+                // SAFETY: rows, columns and steps exist.
+                unsafe {
+                    let (a, b) = (self.a.add(i * self.a_row), self.b.offset(j as isize * self.b_stride));
+                    let sum = self.c.add(i * self.c_row + j);
+                    *sum = (first..self.k).fold(*sum, |s, k| s + *a.add(k) * *b.add(k));
                 }
             }
         }
@@ -195,7 +250,6 @@ impl<S: Load<T>, T: Real> Task<S, T> {
     unsafe fn axpys<V: Simd<E = T>>(&self) {
         // SAFETY: steps and columns stay within the task.
         unsafe {
-            std::slice::from_raw_parts_mut(self.c, self.m * self.cols).fill(T::ZERO);
             let whole = self.k / STEPS * STEPS;
             for k in (0..whole).step_by(STEPS) {
                 self.axpy_steps::<V, STEPS>(k);
@@ -216,10 +270,10 @@ impl<S: Load<T>, T: Real> Task<S, T> {
             for j in (0..whole).step_by(V::LANES) {
                 let mut bs = [V::zero(); N];
                 for (u, x) in bs.iter_mut().enumerate() {
-                    *x = S::vector(b(u).add(j));
+                    *x = V::load(b(u).add(j));
                 }
                 for i in 0..self.m {
-                    let (a, c) = (self.a.add(i * self.k + k), self.c.add(i * self.cols + j));
+                    let (a, c) = (self.a.add(i * self.a_row + k), self.c.add(i * self.c_row + j));
                     let mut sum = V::load(c);
                     for (u, b) in bs.into_iter().enumerate() {
                         sum = V::splat(*a.add(u)).fma(b, sum);
@@ -229,8 +283,8 @@ impl<S: Load<T>, T: Real> Task<S, T> {
             }
             for i in 0..self.m {
                 for j in whole..self.cols {
-                    let (a, c) = (self.a.add(i * self.k + k), self.c.add(i * self.cols + j));
-                    *c = (0..N).fold(*c, |s, u| s + *a.add(u) * (*b(u).add(j)).get());
+                    let (a, c) = (self.a.add(i * self.a_row + k), self.c.add(i * self.c_row + j));
+                    *c = (0..N).fold(*c, |s, u| s + *a.add(u) * *b(u).add(j));
                 }
             }
         }

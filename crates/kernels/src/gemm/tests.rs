@@ -197,6 +197,6 @@ fn integer_products_wrap_around() {
     let b_cols = Strided { ptr: b.as_ptr(), items: &[0], line: 1, step: 2 };
     let rows = Rows { ptr: c.as_mut_ptr(), items: &[0], row: 2, col: 1 };
     // SAFETY: the arrays are 2 x 2.
-    unsafe { matmul_int(1, [2, 2, 2], (1, 2), a_rows, b_cols, rows) };
+    unsafe { Int::matmul(1, [2, 2, 2], (1, 2), a_rows, b_cols, rows) };
     assert_eq!(c, [900_i32 as i8 + 2, 300_i32 as i8 + 2, 31, 9]);
 }

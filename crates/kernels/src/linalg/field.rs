@@ -141,7 +141,7 @@ macro_rules! real {
             fn product(alpha: f64, a: Matrix<$t>, b: Matrix<$t>, beta: f64, c: &mut MatrixMut<$t>) {
                 let (alpha, beta) = (alpha as $t, beta as $t);
                 let shape = Shape { items: 1, m: a.rows, n: b.cols, k: a.cols, alpha, beta, bias: Bias::None };
-                multiply!(a, b, c, |left, right, place| gemm::matmul::<$t, $t>(shape, left, right, place))
+                multiply!(a, b, c, |left, right, place| gemm::Stored::matmul(shape, left, right, place))
             }
         }
 
@@ -183,7 +183,7 @@ macro_rules! complex {
                 let (alpha, beta) = ($t::new(alpha as $real, 0.0), $t::new(beta as $real, 0.0));
                 let shape =
                     ComplexShape { items: 1, m: a.rows, n: b.cols, k: a.cols, alpha, beta, conj_a: false };
-                multiply!(a, b, c, |left, right, place| gemm::matmul_complex::<$real>(shape, left, right, place))
+                multiply!(a, b, c, |left, right, place| gemm::matmul_complex(shape, left, right, place))
             }
         }
     )*};
