@@ -35,6 +35,9 @@ use std::collections::HashSet;
 
 use cresset_core::{DType, Error, Result, Tensor, no_grad};
 
+/// Is called with what stands before the module's names, before its state is taken.
+pub type StatePreHook<'a> = Box<dyn Fn(&str) + 'a>;
+
 /// The fields of one module, in the order of their declaration.
 #[derive(Default)]
 pub struct Visitor<'a> {
@@ -47,7 +50,7 @@ pub struct Visitor<'a> {
     /// Its own training flags.
     pub training: Vec<&'a Training>,
     /// Functions that are called before its state is taken.
-    pub state_pre_hooks: Vec<Box<dyn Fn(&str) + 'a>>,
+    pub state_pre_hooks: Vec<StatePreHook<'a>>,
     /// Functions that change its state before it is handed out.
     pub state_hooks: Vec<StateHook>,
     /// Functions that change a state before it is loaded.
