@@ -1,11 +1,33 @@
 //! Putting samples together to batches, as PyTorch's `default_collate` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cresset_core::ops::stack;
 use cresset_core::{Result, Tensor, bail};
 
-/// A sample that a batch can be made of.
+/// A sample that a batch can be made of: a tensor, a number, a text, or tuples, lists, maps and structs of samples.
+///
+/// ```
+/// use cresset_core::Tensor;
+/// use cresset_data::Collate;
+///
+/// #[derive(Collate)]
+/// struct Picture {
+///     pixels: Tensor,
+///     label: i64,
+///     name: String,
+/// }
+///
+/// # fn main() -> cresset_core::Result<()> {
+/// let picture = |label| -> cresset_core::Result<Picture> {
+///     Ok(Picture { pixels: Tensor::from_slice(&[0_f32; 4], [2, 2])?, label, name: format!("{label}.png") })
+/// };
+/// let batch = Picture::collate(vec![picture(3)?, picture(5)?])?; // a struct of batches
+/// assert_eq!(batch.pixels.sizes().as_slice(), [2, 2, 2]);
+/// assert_eq!((batch.label.to_vec::<i64>()?, batch.name[1].as_str()), (vec![3, 5], "5.png"));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Collate: Sized + Send {
     /// The batch.
     type Batch: Send + 'static;
@@ -88,52 +110,49 @@ fn transposed<S: Collate>(samples: Vec<Vec<S>>) -> Result<Vec<S::Batch>> {
     columns.into_iter().map(S::collate).collect()
 }
 
-impl<S: Collate> Collate for BTreeMap<String, S> {
-    type Batch = BTreeMap<String, S::Batch>;
+macro_rules! collate_maps {
+    ($($map:ident),*) => {$(
+        impl<S: Collate> Collate for $map<String, S> {
+            type Batch = $map<String, S::Batch>;
 
-    fn collate(samples: Vec<BTreeMap<String, S>>) -> Result<Self::Batch> {
-        let mut columns: BTreeMap<String, Vec<S>> = BTreeMap::new();
-        let count = samples.len();
-        for (key, part) in samples.into_iter().flatten() {
-            columns.entry(key).or_default().push(part);
+            fn collate(samples: Vec<Self>) -> Result<Self::Batch> {
+                let mut columns: BTreeMap<String, Vec<S>> = BTreeMap::new();
+                let count = samples.len();
+                for (key, part) in samples.into_iter().flatten() {
+                    columns.entry(key).or_default().push(part);
+                }
+                if let Some((key, _)) = columns.iter().find(|(_, column)| column.len() != count) {
+                    bail!(Key, "collate: '{key}' is not in every sample");
+                }
+                columns.into_iter().map(|(key, column)| Ok((key, S::collate(column)?))).collect()
+            }
         }
-        if let Some((key, _)) = columns.iter().find(|(_, column)| column.len() != count) {
-            bail!(Key, "collate: '{key}' is not in every sample");
-        }
-        columns.into_iter().map(|(key, column)| Ok((key, S::collate(column)?))).collect()
-    }
+    )*};
 }
 
+collate_maps!(BTreeMap, HashMap);
+
 macro_rules! collate_tuples {
-    ($(($($S:ident $part:ident),*);)*) => {$(
+    ($(($($S:ident $part:ident $i:tt),*);)*) => {$(
         impl<$($S: Collate),*> Collate for ($($S,)*) {
             type Batch = ($($S::Batch,)*);
 
             fn collate(samples: Vec<Self>) -> Result<Self::Batch> {
                 $(let mut $part = Vec::with_capacity(samples.len());)*
                 for sample in samples {
-                    collate_tuples!(@push sample, $($part),*);
+                    $($part.push(sample.$i);)*
                 }
                 Ok(($($S::collate($part)?,)*))
             }
         }
     )*};
-    (@push $sample:ident, $a:ident, $b:ident) => { $a.push($sample.0); $b.push($sample.1); };
-    (@push $sample:ident, $a:ident, $b:ident, $c:ident) => {
-        $a.push($sample.0);
-        $b.push($sample.1);
-        $c.push($sample.2);
-    };
-    (@push $sample:ident, $a:ident, $b:ident, $c:ident, $d:ident) => {
-        $a.push($sample.0);
-        $b.push($sample.1);
-        $c.push($sample.2);
-        $d.push($sample.3);
-    };
 }
 
 collate_tuples! {
-    (A a, B b);
-    (A a, B b, C c);
-    (A a, B b, C c, D d);
+    (A a 0);
+    (A a 0, B b 1);
+    (A a 0, B b 1, C c 2);
+    (A a 0, B b 1, C c 2, D d 3);
+    (A a 0, B b 1, C c 2, D d 3, E e 4);
+    (A a 0, B b 1, C c 2, D d 3, E e 4, F f 5);
 }

@@ -63,6 +63,28 @@ impl<D: IterableDataset + 'static> IterableDataset for ChainDataset<D> {
 
 /// Batches of a stream of samples.
 ///
+/// ```
+/// use cresset_data::{IterableDataset, IterableLoader, Stream, WorkerInfo};
+///
+/// /// The numbers below a limit.
+/// struct Below(i64);
+///
+/// impl IterableDataset for Below {
+///     type Sample = i64;
+///
+///     fn stream(&self, worker: WorkerInfo) -> Stream<i64> {
+///         Box::new((0..self.0).skip(worker.id).step_by(worker.num_workers).map(Ok))
+///     }
+/// }
+///
+/// # fn main() -> cresset_core::Result<()> {
+/// let loader = IterableLoader::with(Below(5), |o| o.batch_size(2))?;
+/// let batches = loader.iter()?.map(|batch| batch?.to_vec::<i64>());
+/// assert_eq!(batches.collect::<cresset_core::Result<Vec<_>>>()?, [vec![0, 1], vec![2, 3], vec![4]]);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Without workers the stream is read when a batch is asked for. Each of several workers reads its own part ahead, and
 /// the batches come from them in turn, so that their order depends on the number of workers only.
 pub struct IterableLoader<B> {
@@ -75,7 +97,7 @@ pub struct IterableLoader<B> {
 
 impl<B: Send + 'static> IterableLoader<B> {
     /// Batches as the options say: of them `batch_size`, `drop_last`, `num_workers`, `prefetch_factor`, `timeout` and
-    /// `worker_init` apply to a stream.
+    /// `worker_init` apply to a stream, whose workers start anew with each pass.
     ///
     /// # Errors
     /// `Value` for options that do not apply, and for a batch size of 0.
@@ -207,6 +229,11 @@ impl LoaderOptions {
             self.sampler.is_none() && self.batch_sampler.is_none(),
             Value,
             "DataLoader with IterableDataset: expected unspecified sampler option"
+        );
+        ensure!(
+            !self.persistent_workers,
+            Value,
+            "DataLoader with IterableDataset: expected unspecified persistent_workers option"
         );
         if self.batch_size == 0 {
             return Err(Error::value("batch_size should be a positive integer value, but got batch_size=0"));

@@ -21,7 +21,7 @@ pub struct LoaderOptions {
     pub(crate) drop_last: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) init: Option<Init>,
-    persistent_workers: bool,
+    pub(crate) persistent_workers: bool,
     generator: Option<Generator>,
 }
 

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -107,7 +108,7 @@ fn tensor_datasets_give_rows_and_batches_of_rows() {
 }
 
 #[test]
-fn samples_of_several_parts_are_collated_part_by_part() {
+fn samples_of_several_parts_are_collated_part_by_part() -> Result<()> {
     let samples = vec![(1_i64, [0.5_f32, 1.5], "a".to_owned()), (2, [2.5, 3.5], "b".to_owned())];
     let (numbers, [left, right], names) = Collate::collate(samples).unwrap();
     assert_eq!(numbers.to_vec::<i64>().unwrap(), [1, 2]);
@@ -116,10 +117,17 @@ fn samples_of_several_parts_are_collated_part_by_part() {
         (vec![0.5, 2.5], vec![1.5, 3.5])
     );
     assert_eq!(names, ["a", "b"]);
+    let (numbers,) = Collate::collate(vec![(1_i64,), (2,)])?;
+    assert_eq!(numbers.to_vec::<i64>()?, [1, 2]);
+    let map = |x| HashMap::from([("x".to_owned(), x)]);
+    assert_eq!(Collate::collate(vec![map(1_u8), map(2)])?["x"].to_vec::<u8>()?, [1, 2]);
+    let missing = Collate::collate(vec![map(1_u8), HashMap::new()]).unwrap_err();
+    assert_eq!(missing.message(), "collate: 'x' is not in every sample");
     let ragged = Collate::collate(vec![vec![1_i64], vec![1, 2]]);
     assert_eq!(ragged.unwrap_err().message(), "each element in list of batch should be of equal size");
     let shapes = [2, 3].map(|n| Tensor::from_vec(vec![0.0_f32; n], [n as i64]).unwrap());
     assert!(Tensor::collate(shapes.to_vec()).is_err());
+    Ok(())
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn streams_are_chained_and_read_in_turn() -> Result<()> {
             .message()
             .starts_with("DataLoader with IterableDataset: expected unspecified shuffle option")
     );
+    assert!(IterableLoader::<Tensor>::with(chain(), |o| o.num_workers(1).persistent_workers(true)).is_err());
     Ok(())
 }
 
