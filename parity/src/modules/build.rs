@@ -92,9 +92,10 @@ layers! {
     "FeatureAlphaDropout" ("p", "inplace") |a| nn::FeatureAlphaDropout::with(a.float("p", 0.5), |o| o.inplace(a.flag("inplace", false)))?;
     "Flatten" ("start_dim", "end_dim") |a| nn::Flatten::with(|o| o.start_dim(a.int("start_dim", 1)).end_dim(a.int("end_dim", -1)));
     "Unflatten" ("dim", "unflattened_size") |a| nn::Unflatten::new(a.int("dim", 0), a.ints("unflattened_size", 0));
-    "Embedding" ("num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq") |a| nn::Embedding::with(a.int("num_embeddings", 0), a.int("embedding_dim", 0), |o| {
+    "Embedding" ("num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse") |a| nn::Embedding::with(a.int("num_embeddings", 0), a.int("embedding_dim", 0), |o| {
         let o = o.padding_idx(a.opt_int("padding_idx")).max_norm(a.opt_float("max_norm", None));
-        o.norm_type(a.float("norm_type", 2.0)).scale_grad_by_freq(a.flag("scale_grad_by_freq", false))
+        let o = o.norm_type(a.float("norm_type", 2.0)).scale_grad_by_freq(a.flag("scale_grad_by_freq", false));
+        o.sparse(a.flag("sparse", false))
     })?;
     "Softmax" ("dim") |a| nn::Softmax::new(softmax_dim(&a));
     "LogSoftmax" ("dim") |a| nn::LogSoftmax::new(softmax_dim(&a));

@@ -16,18 +16,23 @@ pub struct Fractional {
     pub output: [usize; 3],
     /// Size of the window, at most that of the plane.
     pub kernel: [usize; 3],
+    /// Rounds what is computed of places to the dtype of the tensor.
+    pub round: fn(f64) -> f64,
 }
 
 impl Fractional {
     /// Where the windows along `axis` start, for a random number from 0 to 1.
     fn starts<T: Real>(&self, axis: usize, random: T) -> Vec<usize> {
         let (n, last) = (self.output[axis], self.input[axis] - self.kernel[axis]);
-        let step = T::real(last as f64) / T::real(n.saturating_sub(1) as f64);
+        let round = |x: T| T::real((self.round)(x.wide()));
+        let number = |i: usize| round(T::real(i as f64));
+        let step = round(number(last) / number(n.saturating_sub(1)));
         let whole = |x: T| x.wide() as i64;
         let start = |i: usize| match i + 1 == n {
             true => last,
             false => {
-                let at = whole((T::real(i as f64) + random) * step).saturating_sub(whole(random * step));
+                let moved = whole(round(round(number(i) + random) * step));
+                let at = moved.saturating_sub(whole(round(random * step)));
                 at.clamp(0, last as i64) as usize
             }
         };

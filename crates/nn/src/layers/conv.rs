@@ -175,6 +175,10 @@ impl<const D: usize> Conv<D> {
         }
     }
 
+    pub(super) fn groups(&self) -> i64 {
+        self.groups
+    }
+
     fn text(&self) -> String {
         let (w, groups) = (&self.weight, self.groups);
         let mut text = format!(

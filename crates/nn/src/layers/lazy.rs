@@ -9,20 +9,45 @@ use super::{
     BatchNorm, BatchNormOptions, Conv, ConvOptions, ConvTranspose, ConvTransposeOptions, InstanceNorm,
     InstanceNormOptions, Linear, LinearOptions,
 };
-use crate::module::{Forward, Module, Visitor};
+use crate::module::{Forward, Module, StateDict, Uninitialized, Visitor};
 
-/// Makes the layer for an input.
-type Make<L> = dyn Fn(&Tensor) -> Result<L> + Send + Sync;
+/// Makes the layer for so many features.
+type Make<L> = dyn Fn(i64) -> Result<L> + Send + Sync;
 
-/// A layer without its size, as `torch.nn.LazyLinear` and its kin: the first input decides it, and from then on this is
-/// that layer. Until then it has no parameters.
+/// A layer whose parameters depend on the features of its input.
+pub trait Featured: Module + Sized {
+    /// The features of an input; `name` is what the error calls the layer.
+    ///
+    /// # Errors
+    /// For an input of too few or too many dimensions.
+    fn features_of_input(input: &Tensor, name: &str) -> Result<i64>;
+
+    /// The features of a layer with these settings whose parameter of that name has these sizes.
+    fn features_of_parameter(&self, name: &str, sizes: &[i64]) -> Option<i64>;
+}
+
+/// A layer without its size, as `torch.nn.LazyLinear` and its kin: the first input, or the first state that is loaded,
+/// decides it, and from then on this is that layer. Until then it has no parameters; mode, dtype and `requires_grad` that
+/// are set before are those of the layer.
+///
+/// ```
+/// # use cresset_nn::{Forward, LazyLinear, Module};
+/// # use cresset_core::{ops, Result};
+/// # fn main() -> Result<()> {
+/// let layer = LazyLinear::new(3)?;
+/// assert_eq!(layer.repr(), "LazyLinear(in_features=0, out_features=3, bias=True)");
+/// layer.forward(&ops::randn([2, 8])?)?;
+/// assert_eq!(layer.repr(), "Linear(in_features=8, out_features=3, bias=True)");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Lazy<L> {
     layer: OnceLock<L>,
     make: Arc<Make<L>>,
     /// Held while the layer is made, so that one thread makes it.
     making: Mutex<()>,
-    /// The printed form before the first input: name and settings.
-    text: (String, String),
+    /// The layer of no features: what is set before the layer is there is set on it.
+    blank: L,
 }
 
 /// [`Linear`] that learns `in_features`.
@@ -52,12 +77,11 @@ pub type LazyInstanceNorm2d = Lazy<InstanceNorm<2>>;
 /// [`InstanceNorm3d`](super::InstanceNorm3d) that learns `num_features`.
 pub type LazyInstanceNorm3d = Lazy<InstanceNorm<3>>;
 
-impl<L: Module> Lazy<L> {
-    /// A layer that `make` builds for its first input. `blank` is the layer for an input without features, of which
-    /// only the printed form is used.
-    fn of(blank: &L, make: impl Fn(&Tensor) -> Result<L> + Send + Sync + 'static) -> Lazy<L> {
-        let text = (format!("Lazy{}", blank.name()), blank.extra_repr());
-        Lazy { layer: OnceLock::new(), make: Arc::new(make), making: Mutex::new(()), text }
+impl<L: Featured> Lazy<L> {
+    /// A layer that `make` builds.
+    fn of(make: impl Fn(i64) -> Result<L> + Send + Sync + 'static) -> Result<Lazy<L>> {
+        let blank = without_drawing(|| make(0))?;
+        Ok(Lazy { layer: OnceLock::new(), make: Arc::new(make), making: Mutex::new(()), blank })
     }
 
     /// The layer, once it has seen an input.
@@ -70,48 +94,91 @@ impl<L: Module> Lazy<L> {
     /// # Errors
     /// `Runtime` when no layer can be made for that input; the next one may be right.
     pub fn materialize(&self, input: &Tensor) -> Result<&L> {
+        self.materialize_with(|| {
+            // Nothing depends on the features of a layer without tensors, and PyTorch leaves them 0.
+            let fields = self.blank.fields();
+            if fields.parameters.is_empty() && fields.buffers.is_empty() {
+                return Ok(0);
+            }
+            L::features_of_input(input, &self.name())
+        })
+    }
+
+    fn materialize_with(&self, features: impl FnOnce() -> Result<i64>) -> Result<&L> {
         if let Some(layer) = self.layer.get() {
             return Ok(layer);
         }
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.layer.get().is_none() {
-            let layer = (self.make)(input)?;
-            return Ok(self.layer.get_or_init(|| layer));
+        if let Some(layer) = self.layer.get() {
+            return Ok(layer);
         }
-        self.materialize(input)
+        let layer = (self.make)(features()?)?;
+        self.settle(&layer)?;
+        Ok(self.layer.get_or_init(|| layer))
+    }
+
+    /// Gives a new layer what was set before it was there.
+    fn settle(&self, layer: &L) -> Result<()> {
+        layer.set_training(self.blank.is_training());
+        let settings = self.blank.parameters();
+        if let Some(first) = settings.first().filter(|p| p.is_floating_point() || p.is_complex()) {
+            layer.to_dtype(first.dtype())?;
+        }
+        let both = layer.parameters().into_iter().zip(&settings);
+        both.into_iter().try_for_each(|(own, blank)| own.set_requires_grad(blank.requires_grad()))
     }
 }
 
 impl<L: Clone> Clone for Lazy<L> {
     fn clone(&self) -> Self {
         let (layer, make) = (self.layer.clone(), self.make.clone());
-        Lazy { layer, make, making: Mutex::new(()), text: self.text.clone() }
+        Lazy { layer, make, making: Mutex::new(()), blank: self.blank.clone() }
     }
 }
 
-impl<L: Module> Module for Lazy<L> {
+impl<L: Featured> Module for Lazy<L> {
     fn visit<'a>(&'a self, visitor: &mut Visitor<'a>) {
-        if let Some(layer) = self.layer.get() {
-            layer.visit(visitor);
+        match self.layer.get() {
+            Some(layer) => layer.visit(visitor),
+            None => {
+                visitor.training.extend(self.blank.fields().training);
+                visitor.uninitialized.push(self);
+            }
         }
     }
 
     fn name(&self) -> String {
-        self.layer.get().map_or_else(|| self.text.0.clone(), Module::name)
+        self.layer.get().map_or_else(|| format!("Lazy{}", self.blank.name()), Module::name)
     }
 
     fn extra_repr(&self) -> String {
-        self.layer.get().map_or_else(|| self.text.1.clone(), Module::extra_repr)
+        self.layer.get().unwrap_or(&self.blank).extra_repr()
     }
 }
 
-impl<L: Module> fmt::Debug for Lazy<L> {
+impl<L: Featured> Uninitialized for Lazy<L> {
+    fn settings(&self) -> &dyn Module {
+        &self.blank
+    }
+
+    fn adopt(&self, state: &StateDict, prefix: &str) -> Result<()> {
+        for (name, _) in self.blank.fields().parameters {
+            let Some(tensor) = state.get(&format!("{prefix}{name}")) else { continue };
+            if let Some(features) = self.blank.features_of_parameter(&name, &tensor.sizes()) {
+                return without_drawing(|| self.materialize_with(|| Ok(features)).map(|_| ()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<L: Featured> fmt::Debug for Lazy<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.repr())
     }
 }
 
-impl<L: Module + Forward> Forward for Lazy<L> {
+impl<L: Featured + Forward> Forward for Lazy<L> {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         self.materialize(input)?.forward(input)
     }
@@ -132,10 +199,51 @@ fn channels(name: &str, input: &Tensor, spatial: usize) -> Result<i64> {
     }
 }
 
-/// The size of dimension 1.
-fn features(input: &Tensor) -> Result<i64> {
-    input.size(1)
+impl Featured for Linear {
+    fn features_of_input(input: &Tensor, _: &str) -> Result<i64> {
+        input.size(-1)
+    }
+
+    fn features_of_parameter(&self, name: &str, sizes: &[i64]) -> Option<i64> {
+        if name == "weight" { sizes.get(1).copied() } else { None }
+    }
 }
+
+impl<const D: usize> Featured for Conv<D> {
+    fn features_of_input(input: &Tensor, name: &str) -> Result<i64> {
+        channels(name, input, D)
+    }
+
+    fn features_of_parameter(&self, name: &str, sizes: &[i64]) -> Option<i64> {
+        if name == "weight" { sizes.get(1)?.checked_mul(self.groups()) } else { None }
+    }
+}
+
+impl<const D: usize> Featured for ConvTranspose<D> {
+    fn features_of_input(input: &Tensor, name: &str) -> Result<i64> {
+        channels(name, input, D)
+    }
+
+    fn features_of_parameter(&self, name: &str, sizes: &[i64]) -> Option<i64> {
+        if name == "weight" { sizes.first().copied() } else { None }
+    }
+}
+
+macro_rules! featured_norms {
+    ($($layer:ident),*) => { $(
+        impl<const D: usize> Featured for $layer<D> {
+            fn features_of_input(input: &Tensor, _: &str) -> Result<i64> {
+                input.size(1)
+            }
+
+            fn features_of_parameter(&self, _: &str, sizes: &[i64]) -> Option<i64> {
+                sizes.first().copied()
+            }
+        }
+    )* };
+}
+
+featured_norms!(BatchNorm, InstanceNorm);
 
 impl Lazy<Linear> {
     /// A linear layer with `out_features` outputs.
@@ -155,14 +263,12 @@ impl Lazy<Linear> {
         options: impl FnOnce(LinearOptions) -> LinearOptions,
     ) -> Result<Lazy<Linear>> {
         let o = options(LinearOptions::default());
-        let again = o.clone();
-        let blank = blank(|| Linear::with(0, out_features, |_| o))?;
-        Ok(Lazy::of(&blank, move |x| Linear::with(x.size(-1)?, out_features, |_| again.clone())))
+        Lazy::of(move |features| Linear::with(features, out_features, |_| o.clone()))
     }
 }
 
-/// Builds a layer that is only printed, without moving the random generator.
-fn blank<L>(make: impl FnOnce() -> Result<L>) -> Result<L> {
+/// Builds a layer whose values do not matter: the random generator stays where it is.
+fn without_drawing<L>(make: impl FnOnce() -> Result<L>) -> Result<L> {
     let generator = cresset_core::random::default_generator();
     let state = generator.get_state();
     let layer = make();
@@ -191,12 +297,7 @@ macro_rules! lazy_convolutions {
                 options: impl FnOnce($options) -> $options,
             ) -> Result<Self> {
                 let (o, kernel) = (options($options::default()), kernel_size.into());
-                let (again, size) = (o.clone(), kernel.clone());
-                let blank = blank(|| $layer::<D>::with(0, out_channels, kernel, |_| o))?;
-                let name = format!("Lazy{}", blank.name());
-                Ok(Lazy::of(&blank, move |x| {
-                    $layer::with(channels(&name, x, D)?, out_channels, size.clone(), |_| again.clone())
-                }))
+                Lazy::of(move |features| $layer::with(features, out_channels, kernel.clone(), |_| o.clone()))
             }
         }
     )* };
@@ -224,9 +325,7 @@ macro_rules! lazy_norms {
             /// None for PyTorch's settings.
             pub fn with(options: impl FnOnce($options) -> $options) -> Result<Self> {
                 let o = options($options::default().affine(true).track_running_stats(true));
-                let again = o.clone();
-                let blank = $layer::<D>::with(0, |_| o)?;
-                Ok(Lazy::of(&blank, move |x| $layer::with(features(x)?, |_| again.clone())))
+                Lazy::of(move |features| $layer::with(features, |_| o.clone()))
             }
         }
     )* };

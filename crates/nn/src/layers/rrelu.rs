@@ -51,7 +51,7 @@ impl Forward for RReLU {
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let RReLUOptions { lower, upper, inplace } = self.options;
         let training = self.training.is_on();
-        let result = ops::rrelu_with(input, |o| o.lower(lower).upper(upper).training(training))?;
-        if inplace { input.copy_(&result) } else { Ok(result) }
+        let set = |o: ops::RreluOptions| o.lower(lower).upper(upper).training(training);
+        if inplace { input.rrelu_with_(set) } else { ops::rrelu_with(input, set) }
     }
 }

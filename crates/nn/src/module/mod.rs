@@ -49,6 +49,8 @@ pub struct Visitor<'a> {
     pub children: Vec<(String, &'a dyn Module)>,
     /// Its own training flags.
     pub training: Vec<&'a Training>,
+    /// Itself, as long as its parameters are not there.
+    pub uninitialized: Vec<&'a dyn Uninitialized>,
     /// Functions that are called before its state is taken.
     pub state_pre_hooks: Vec<StatePreHook<'a>>,
     /// Functions that change its state before it is handed out.
@@ -57,6 +59,18 @@ pub struct Visitor<'a> {
     pub load_pre_hooks: Vec<StateHook>,
     /// Functions that change what loading reports.
     pub load_hooks: Vec<LoadHook>,
+}
+
+/// A module whose parameters are not there yet.
+pub trait Uninitialized {
+    /// The module that holds what its parameters will be like: dtype, `requires_grad`.
+    fn settings(&self) -> &dyn Module;
+
+    /// Makes the parameters as a state that is about to be loaded has them, under names that begin with `prefix`.
+    ///
+    /// # Errors
+    /// When there can be no such parameters.
+    fn adopt(&self, state: &StateDict, prefix: &str) -> Result<()>;
 }
 
 /// A type that a module's field can have.
@@ -334,6 +348,7 @@ pub trait Module: Send + Sync {
     /// # Errors
     /// `Runtime` for parameters that cannot have gradients.
     fn requires_grad_(&self, on: bool) -> Result<()> {
+        state::uninitialized(self).iter().try_for_each(|(_, part)| part.settings().requires_grad_(on))?;
         self.parameters().iter().try_for_each(|p| p.set_requires_grad(on))
     }
 

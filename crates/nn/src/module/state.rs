@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use cresset_core::{DType, Error, Result, Tensor, bail, no_grad};
 
-use super::{LoadHook, Module, StateHook, detached, walk};
+use super::{LoadHook, Module, StateHook, Uninitialized, detached, walk};
 
 /// Tensors by name, in order.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +122,9 @@ pub(super) fn load_state_dict<M: Module + ?Sized>(
     strict: bool,
 ) -> Result<IncompatibleKeys> {
     let (prepared, after) = prepare(module, state);
-    let (state, slots) = (prepared.as_ref().unwrap_or(state), slots(module));
+    let state = prepared.as_ref().unwrap_or(state);
+    uninitialized(module).iter().try_for_each(|(prefix, part)| part.adopt(state, prefix))?;
+    let slots = slots(module);
     let mut keys = IncompatibleKeys::default();
     let mut messages = Vec::new();
     let mut copies = Vec::new();
@@ -152,6 +154,16 @@ pub(super) fn load_state_dict<M: Module + ?Sized>(
         slot.tensor.copy_(&tensor).map_err(|e| e.context(&slot.name))?;
     }
     Ok(keys)
+}
+
+/// The modules whose parameters are not there yet, with what stands before their names.
+pub(super) fn uninitialized<M: Module + ?Sized>(module: &M) -> Vec<(String, &dyn Uninitialized)> {
+    let fields = module.fields();
+    let mut all: Vec<_> = fields.uninitialized.into_iter().map(|part| (String::new(), part)).collect();
+    for (name, child) in fields.children {
+        all.extend(uninitialized(child).into_iter().map(|(prefix, part)| (format!("{name}.{prefix}"), part)));
+    }
+    all
 }
 
 /// The state after the functions that change it before it is loaded, if there are any, and those for what is reported.
@@ -204,6 +216,7 @@ pub(super) fn to_dtype<M: Module + ?Sized>(module: &M, dtype: DType) -> Result<(
         let text = "nn.Module.to only accepts floating point or complex dtypes, but got desired dtype=torch.";
         return Err(Error::type_error(format!("{text}{}", dtype.name())));
     }
+    uninitialized(module).iter().try_for_each(|(_, part)| part.settings().to_dtype(dtype))?;
     let _guard = no_grad();
     let mut tensors: Vec<Tensor> = module.parameters().iter().map(|p| Tensor::clone(p)).collect();
     tensors.extend(module.buffers().iter().map(|b| Tensor::clone(b)));

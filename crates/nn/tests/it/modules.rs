@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cresset_core::ops::{arange, ones, zeros};
 use cresset_core::{DType, Result, Tensor, no_grad};
 use cresset_nn::{
-    BatchNorm1d, BatchNorm2d, Buffer, CrossMapLRN2d, Dropout, Dropout1d, Forward, Hooked, LazyConv2d, Linear,
-    Module, ModuleDict, Parameter, ReLU, Sequential, Training, sequential,
+    BatchNorm1d, BatchNorm2d, Buffer, Conv2d, CrossMapLRN2d, Dropout, Dropout1d, Forward, Hooked,
+    LazyBatchNorm2d, LazyConv2d, Linear, Module, ModuleDict, Parameter, ReLU, Sequential, Training,
+    sequential,
 };
 
 #[derive(Debug, Module)]
@@ -277,6 +278,26 @@ fn a_lazy_layer_survives_a_wrong_first_input() {
     assert!(text.contains("Expected 3D (unbatched) or 4D (batched) input to LazyConv2d"), "{text}");
     assert_eq!(layer.forward(&zeros([1, 5, 4, 4]).unwrap()).unwrap().sizes()[..], [1, 2, 2, 2]);
     assert_eq!(layer.clone().parameters().len(), 2);
+}
+
+#[test]
+fn a_lazy_layer_has_what_was_set_before_it_was_there() -> Result<()> {
+    let model = sequential![LazyConv2d::with(4, 3, |o| o.groups(2))?, LazyBatchNorm2d::new()?];
+    model.eval();
+    model.to_dtype(DType::F64)?;
+    model.requires_grad_(false)?;
+    let copy = model.clone();
+    let whole = sequential![Conv2d::with(6, 4, 3, |o| o.groups(2))?, BatchNorm2d::new(4)?];
+    copy.load_state_dict(&whole.state_dict(), true)?;
+    assert_eq!(copy.get_parameter("0.weight")?.sizes()[..], [4, 3, 3, 3]);
+    model.forward(&zeros([2, 6, 4, 4])?.to_dtype(DType::F64)?)?;
+    assert_eq!(model.repr().replace("Lazy", ""), whole.repr());
+    for module in [&model, &copy] {
+        assert!(!module.is_training());
+        assert!(module.parameters().iter().all(|p| p.dtype() == DType::F64 && !p.requires_grad()));
+        assert_eq!(module.get_buffer("1.num_batches_tracked")?.item()?.to_f64(), 0.0);
+    }
+    Ok(())
 }
 
 #[test]
