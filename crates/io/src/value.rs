@@ -262,6 +262,10 @@ impl TryFrom<&Value> for PyValue {
             Value::Tensor(v) => PyValue::Tensor(v.clone()),
             Value::Ints(list) => PyValue::List(list.iter().map(|v| PyValue::Int(*v)).collect()),
             Value::Floats(list) => PyValue::Tuple(list.iter().map(|v| PyValue::Float(*v)).collect()),
+            Value::Scalars(list) => {
+                let items = list.iter().map(|v| PyValue::try_from(&Value::from(*v)));
+                PyValue::Tuple(items.collect::<Result<_>>()?)
+            }
             Value::Tensors(list) => PyValue::List(list.iter().map(|t| PyValue::Tensor(t.clone())).collect()),
             Value::OptTensors(list) => {
                 let item = |t: &Option<Tensor>| t.as_ref().map_or(Ok(PyValue::None), number_or_tensor);

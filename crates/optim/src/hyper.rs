@@ -1,7 +1,7 @@
 //! Hyper-parameters of a group: a struct whose fields are also known by PyTorch's names.
 
 use cresset_core::value::Value;
-use cresset_core::{Result, Scalar, bail};
+use cresset_core::{Result, Scalar, bail, ensure};
 
 /// The two decay rates of Adam and its kin.
 pub type Betas = (f64, f64);
@@ -16,6 +16,9 @@ pub trait Hyper: Clone + Send + Sync {
     /// # Errors
     /// `Type` when the value is of another kind.
     fn set(&mut self, key: &str, value: &Value) -> Result<bool>;
+
+    /// The flag of that name, `foreach` or its kin, if the algorithm has it and it is set.
+    fn flag(&self, key: &str) -> Option<bool>;
 
     /// Refuses impossible values.
     ///
@@ -119,23 +122,51 @@ impl HyperValue for Betas {
     }
 }
 
-/// Declares hyper-parameters: fields with their defaults, in PyTorch's order, a setter for each, and the entries that
-/// PyTorch's optimizer has besides and that have no meaning here.
+/// The type of a flag that says how PyTorch runs its loop.
+macro_rules! flag_type {
+    (foreach) => { Option<bool> };
+    (fused) => { Option<bool> };
+    (capturable) => { bool };
+    (differentiable) => { bool };
+}
+
+/// What there is to know of such a flag.
+macro_rules! flag_doc {
+    (foreach) => {
+        "Whether PyTorch runs operations on lists of parameters. Here one loop does it all; the flag is kept for PyTorch."
+    };
+    (fused) => {
+        "Whether PyTorch runs its fused kernel. Here every step is one; the flag is kept for PyTorch."
+    };
+    (capturable) => {
+        "Whether PyTorch can capture the step in a graph of a GPU (default: no). A step on the CPU refuses it."
+    };
+    (differentiable) => {
+        "Whether PyTorch records the step (default: no). That is not there: `NotImplemented`."
+    };
+}
+
+/// Declares hyper-parameters: fields with their defaults, in PyTorch's order, a setter for each, the flags that PyTorch's
+/// optimizer has besides, and the fields whose defaults are ints in PyTorch.
 macro_rules! hyper {
     (
         $(#[$meta:meta])* $name:ident {
             $($(#[$doc:meta])* $field:ident: $ty:ty = $default:expr,)*
         }
-        besides { $($other:literal: $value:expr),* $(,)? }
+        besides { $($flag:ident),* $(,)? }
+        $(ints { $($int:ident),* })?
         check |$h:ident| $check:block
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug)]
-        pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
+        pub struct $name {
+            $($(#[$doc])* pub $field: $ty,)*
+            $(#[doc = $crate::hyper::flag_doc!($flag)] pub $flag: $crate::hyper::flag_type!($flag),)*
+        }
 
         impl Default for $name {
             fn default() -> Self {
-                $name { $($field: $default),* }
+                $name { $($field: $default,)* $($flag: Default::default()),* }
             }
         }
 
@@ -148,30 +179,50 @@ macro_rules! hyper {
                     self
                 }
             )*
+            $(
+                #[doc = $crate::hyper::flag_doc!($flag)]
+                #[must_use]
+                pub fn $flag(mut self, value: impl Into<$crate::hyper::flag_type!($flag)>) -> Self {
+                    self.$flag = value.into();
+                    self
+                }
+            )*
         }
 
         impl $crate::hyper::Hyper for $name {
             fn entries(&self) -> Vec<(&'static str, cresset_core::value::Value)> {
                 use $crate::hyper::HyperValue;
-                vec![
+                #[allow(unused_mut)] // only some algorithms have defaults that are ints
+                let mut entries = vec![
                     $((stringify!($field), self.$field.to_value()),)*
-                    $(($other, $value)),*
-                ]
+                    $((stringify!($flag), self.$flag.to_value()),)*
+                ];
+                $($(if self.$int == Self::default().$int {
+                    $crate::hyper::as_int(&mut entries, stringify!($int));
+                })*)?
+                entries
             }
 
             fn set(&mut self, key: &str, value: &cresset_core::value::Value) -> cresset_core::Result<bool> {
                 match key {
                     $(stringify!($field) => self.$field = $crate::hyper::HyperValue::from_value(value)?,)*
-                    $($other => {})*
+                    $(stringify!($flag) => self.$flag = $crate::hyper::HyperValue::from_value(value)?,)*
                     _ => return Ok(false),
                 }
                 Ok(true)
             }
 
+            fn flag(&self, key: &str) -> Option<bool> {
+                match key {
+                    $(stringify!($flag) => self.$flag.into(),)*
+                    _ => None,
+                }
+            }
+
             fn check(&self) -> cresset_core::Result<()> {
                 let $h = self;
                 $check
-                Ok(())
+                $crate::hyper::check_flags(self)
             }
 
             fn lr(&self) -> f64 {
@@ -185,7 +236,34 @@ macro_rules! hyper {
     };
 }
 
-pub(crate) use hyper;
+/// Refuses flags that contradict each other, and steps that are to be recorded.
+pub(crate) fn check_flags(h: &impl Hyper) -> Result<()> {
+    let on = |key: &str| h.flag(key) == Some(true);
+    if on("fused") {
+        ensure!(!on("differentiable"), "`fused` does not support `differentiable`");
+        ensure!(!on("foreach"), "`fused` and `foreach` cannot be `True` together.");
+    }
+    ensure!(
+        !on("differentiable"),
+        NotImplemented,
+        "differentiable=True is not supported: steps are not recorded"
+    );
+    Ok(())
+}
+
+/// Turns whole numbers of an entry into ints, as PyTorch writes that default.
+pub(crate) fn as_int(entries: &mut [(&'static str, Value)], key: &str) {
+    let int = |x: f64| if x.trunc() == x { Scalar::Int(x as i64) } else { Scalar::Float(x) };
+    for (_, value) in entries.iter_mut().filter(|(k, _)| *k == key) {
+        match value {
+            Value::Float(x) => *value = Value::from(int(*x)),
+            Value::Floats(list) => *value = Value::Scalars(list.iter().map(|x| int(*x)).collect()),
+            _ => {}
+        }
+    }
+}
+
+pub(crate) use {flag_doc, flag_type, hyper};
 
 /// Refuses numbers below 0 (and NaN), with PyTorch's text.
 pub(crate) fn not_negative(what: &str, x: f64) -> Result<()> {

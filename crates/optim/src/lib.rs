@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod algorithms;
+mod display;
 mod file;
 mod hyper;
 pub mod lr_scheduler;
@@ -17,6 +18,6 @@ mod state;
 
 pub use algorithms::*;
 pub use hyper::{Betas, Hyper, HyperValue};
-pub use optimizer::{Group, Item, Optimizer, ParamGroups, Update};
+pub use optimizer::{Group, Item, Optimizer, ParamGroups, Update, ZeroGradOptions};
 pub use scaler::{GradScaler, GradScalerOptions, NewScale};
 pub use state::{OptimizerState, State};

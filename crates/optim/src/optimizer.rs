@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cresset_core::value::Value;
 use cresset_core::{Result, Tensor, bail, enable_grad, ensure, no_grad};
 
+use crate::display::not_capturable;
 use crate::hyper::{Hyper, HyperValue};
+use crate::options::options;
 use crate::state::{OptimizerState, State, adopted};
 
 /// An algorithm: its hyper-parameters, and how it updates.
@@ -23,6 +25,15 @@ pub trait Update {
     /// Settles hyper-parameters that follow from others.
     fn complete(options: &mut Self::Options) {
         let _ = options;
+    }
+
+    /// Refuses parameters of the group of that number.
+    ///
+    /// # Errors
+    /// `Value` with PyTorch's text.
+    fn check_params(params: &[Tensor], group: usize) -> Result<()> {
+        let _ = (params, group);
+        Ok(())
     }
 
     /// Makes the states of parameters before their first gradient; most algorithms do it at the first update.
@@ -57,6 +68,14 @@ pub trait Update {
     }
 }
 
+options! {
+    /// Optional settings of [`Optimizer::zero_grad_with`].
+    ZeroGradOptions {
+        /// Whether gradients are dropped (default), else set to zeros.
+        set_to_none: bool = true,
+    }
+}
+
 /// A parameter that has a gradient, with its state.
 pub struct Item<'a> {
     /// The parameter.
@@ -78,15 +97,11 @@ pub struct Group<O> {
     notes: Vec<(String, f64)>,
 }
 
-impl<O> Group<O> {
-    /// The parameters.
-    pub fn params(&self) -> &[Tensor] {
-        &self.params
-    }
-
-    /// The parameters, and the state of the first of them.
-    pub(crate) fn params_and_first_state(&mut self) -> (&[Tensor], &mut State) {
-        (&self.params, &mut self.states[0])
+impl<O: Hyper> Group<O> {
+    /// Hyper-parameters and notes under PyTorch's names.
+    pub(crate) fn entries(&self) -> Vec<(String, Value)> {
+        let options = self.options.entries().into_iter().map(|(k, v)| (k.to_string(), v));
+        options.chain(self.notes.iter().map(|(k, v)| (k.clone(), v.to_value()))).collect()
     }
 
     /// Updates the parameters that have a gradient.
@@ -97,12 +112,27 @@ impl<O> Group<O> {
         if items.is_empty() {
             return Ok(());
         }
+        if self.options.flag("capturable") == Some(true) {
+            bail!(Assertion, "{}", not_capturable(name_of::<U>()));
+        }
         if !U::TAKES_SPARSE && items.iter().any(|item| item.grad.is_sparse()) {
             let name = name_of::<U>();
             let instead = if name.starts_with("Adam") { ", please consider SparseAdam instead" } else { "" };
             bail!("{name} does not support sparse gradients{instead}");
         }
         U::update(items, &self.options)
+    }
+}
+
+impl<O> Group<O> {
+    /// The parameters.
+    pub fn params(&self) -> &[Tensor] {
+        &self.params
+    }
+
+    /// The parameters, and the state of the first of them, if there is one.
+    pub(crate) fn params_and_first_state(&mut self) -> (&[Tensor], Option<&mut State>) {
+        (&self.params, self.states.first_mut())
     }
 }
 
@@ -136,6 +166,8 @@ impl<U: Update> Optimizer<U> {
         options: impl FnOnce(U::Options) -> U::Options,
     ) -> Result<Self> {
         let mut optimizer = Self::without_params(lr, options)?;
+        let params: Vec<Tensor> = params.into_iter().map(Into::into).collect();
+        ensure!(!params.is_empty(), Value, "optimizer got an empty parameter list");
         optimizer.add_param_group(params, |o| o)?;
         Ok(optimizer)
     }
@@ -158,7 +190,7 @@ impl<U: Update> Optimizer<U> {
     /// Adds a group whose hyper-parameters are the optimizer's, changed by `options`.
     ///
     /// # Errors
-    /// As [`Optimizer::with`].
+    /// As [`Optimizer::with`]; a group may be empty.
     pub fn add_param_group<P: Into<Tensor>>(
         &mut self,
         params: impl IntoIterator<Item = P>,
@@ -168,9 +200,8 @@ impl<U: Update> Optimizer<U> {
         let mut options = options(self.defaults.clone());
         U::complete(&mut options);
         options.check()?;
-        ensure!(!params.is_empty(), Value, "optimizer got an empty parameter list");
         for (i, p) in params.iter().enumerate() {
-            ensure!(p.is_leaf(), Value, "can't optimize a non-leaf Tensor");
+            ensure!(p.is_leaf() || p.retains_grad(), Value, "can't optimize a non-leaf Tensor");
             let earlier = self.groups.iter().flat_map(|g| &g.params).any(|q| q.same(p));
             ensure!(
                 !earlier && !params[..i].iter().any(|q| q.same(p)),
@@ -178,6 +209,7 @@ impl<U: Update> Optimizer<U> {
                 "some parameters appear in more than one parameter group"
             );
         }
+        U::check_params(&params, self.groups.len())?;
         let mut states = vec![State::default(); params.len()];
         let _guard = no_grad();
         params.iter().zip(&mut states).try_for_each(|(p, state)| U::prepare(p, state, &options))?;
@@ -229,6 +261,20 @@ impl<U: Update> Optimizer<U> {
         }
     }
 
+    /// [`Optimizer::zero_grad`] that leaves zeros, if it is told so.
+    ///
+    /// # Errors
+    /// None for gradients of backward.
+    pub fn zero_grad_with(&self, options: impl FnOnce(ZeroGradOptions) -> ZeroGradOptions) -> Result<()> {
+        if options(ZeroGradOptions::default()).set_to_none {
+            self.zero_grad();
+            return Ok(());
+        }
+        let _guard = no_grad();
+        let mut grads = self.groups.iter().flat_map(|g| &g.params).filter_map(Tensor::grad);
+        grads.try_for_each(|grad| grad.detach_()?.zero_().map(|_| ()))
+    }
+
     /// What the optimizer remembers, under PyTorch's keys. The tensors are the optimizer's, not copies.
     pub fn state_dict(&self) -> OptimizerState {
         let mut dict = OptimizerState::default();
@@ -238,9 +284,7 @@ impl<U: Update> Optimizer<U> {
             let states = group.states.iter().enumerate().filter(|(_, s)| !s.is_empty());
             dict.state.extend(states.map(|(i, s)| (next + i, s.clone())));
             next += group.params.len();
-            let mut entries: Vec<(String, Value)> =
-                group.options.entries().into_iter().map(|(k, v)| (k.to_string(), v)).collect();
-            entries.extend(group.notes.iter().map(|(k, v)| (k.clone(), v.to_value())));
+            let mut entries = group.entries();
             entries.push(("params".into(), Value::Ints(numbers)));
             dict.param_groups.push(entries);
         }
@@ -402,37 +446,6 @@ impl<U: Update> ParamGroups for Optimizer<U> {
 }
 
 /// PyTorch's name of an algorithm.
-fn name_of<U: ?Sized>() -> &'static str {
+pub(crate) fn name_of<U: ?Sized>() -> &'static str {
     std::any::type_name::<U>().rsplit("::").next().unwrap_or_default().trim_end_matches("Update")
-}
-
-impl<U: Update> std::fmt::Display for Optimizer<U> {
-    /// As PyTorch prints optimizers, by group.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = name_of::<U>();
-        writeln!(f, "{name} (")?;
-        for (i, group) in self.groups.iter().enumerate() {
-            writeln!(f, "Parameter Group {i}")?;
-            let mut entries = group.options.entries();
-            entries.sort_by_key(|(k, _)| *k);
-            entries.iter().try_for_each(|(k, v)| writeln!(f, "    {k}: {}", python(v)))?;
-        }
-        write!(f, ")")
-    }
-}
-
-fn python(value: &Value) -> String {
-    match value {
-        Value::None => "None".into(),
-        Value::Bool(b) => if *b { "True" } else { "False" }.into(),
-        Value::Float(x) => crate::hyper::python_float(*x),
-        Value::Floats(list) => {
-            format!(
-                "({})",
-                list.iter().map(|x| crate::hyper::python_float(*x)).collect::<Vec<_>>().join(", ")
-            )
-        }
-        Value::Int(i) => i.to_string(),
-        other => format!("{other:?}"),
-    }
 }

@@ -139,6 +139,11 @@ impl Tensor {
         inplace::history(self).map(|e| e.node)
     }
 
+    /// Whether the gradient of this non-leaf tensor is kept ([`Tensor::retain_grad`]).
+    pub fn retains_grad(&self) -> bool {
+        self.autograd().as_ref().is_some_and(|meta| meta.retains_grad)
+    }
+
     /// Keeps the gradient of this non-leaf tensor in `grad` at the next backward pass.
     ///
     /// # Errors

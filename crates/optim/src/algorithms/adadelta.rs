@@ -2,7 +2,6 @@
 
 use cresset_core::Result;
 use cresset_core::optimizer::Direction;
-use cresset_core::value::Value;
 
 use super::fused;
 use crate::hyper::{hyper, not_negative, python_float};
@@ -22,7 +21,8 @@ hyper! {
         /// Whether to climb instead (default: no).
         maximize: bool = false,
     }
-    besides { "capturable": Value::Bool(false), "foreach": Value::None, "differentiable": Value::Bool(false) }
+    besides { capturable, foreach, differentiable }
+    ints { weight_decay }
     check |h| {
         not_negative("learning rate", h.lr)?;
         cresset_core::ensure!((0.0..=1.0).contains(&h.rho), Value, "Invalid rho value: {}", python_float(h.rho));

@@ -48,7 +48,7 @@ hyper! {
         /// Whether to climb instead (default: no).
         maximize: bool = false,
     }
-    besides { "foreach": Value::None }
+    besides { foreach }
     check |h| {
         let refuse = |ok: bool, what: &str, x: f64| {
             ensure!(ok, Value, "{what} but is: {}", python_float(x));

@@ -1,7 +1,6 @@
 //! Adagrad: steps divided by the root of the sum of all squared gradients.
 
 use cresset_core::optimizer::{Direction, step_rows};
-use cresset_core::value::Value;
 use cresset_core::{Result, Tensor, ensure};
 
 use super::{fused, num, real};
@@ -25,7 +24,8 @@ hyper! {
         /// Whether to climb instead (default: no).
         maximize: bool = false,
     }
-    besides { "foreach": Value::None, "differentiable": Value::Bool(false), "fused": Value::None }
+    besides { foreach, differentiable, fused }
+    ints { lr_decay, weight_decay, initial_accumulator_value }
     check |h| {
         not_negative("learning rate", h.lr)?;
         not_negative("lr_decay value", h.lr_decay)?;

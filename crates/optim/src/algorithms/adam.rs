@@ -2,14 +2,13 @@
 
 use cresset_core::Result;
 use cresset_core::optimizer::Direction;
-use cresset_core::value::Value;
 
 use super::fused;
 use crate::hyper::{Betas, betas, hyper, not_negative};
 use crate::optimizer::{Item, Optimizer, Update};
 
 macro_rules! adam {
-    ($(#[$meta:meta])* $options:ident, decay $decay:literal, decoupled $decoupled:literal) => {
+    ($(#[$meta:meta])* $options:ident, decay $decay:literal $(($int:ident))?, decoupled $decoupled:literal) => {
         hyper! {
             $(#[$meta])*
             $options {
@@ -28,7 +27,8 @@ macro_rules! adam {
                 /// Whether the parameter decays by itself instead of through the gradient.
                 decoupled_weight_decay: bool = $decoupled,
             }
-            besides { "foreach": Value::None, "capturable": Value::Bool(false), "differentiable": Value::Bool(false), "fused": Value::None }
+            besides { foreach, capturable, differentiable, fused }
+            $(ints { $int })?
             check |h| {
                 not_negative("learning rate", h.lr)?;
                 not_negative("epsilon value", h.eps)?;
@@ -41,7 +41,7 @@ macro_rules! adam {
 
 adam! {
     /// Hyper-parameters of [`Adam`]; the weight decay is 0 at first and goes through the gradient.
-    AdamOptions, decay 0.0, decoupled false
+    AdamOptions, decay 0.0 (weight_decay), decoupled false
 }
 
 adam! {
@@ -82,10 +82,17 @@ impl Update for AdamWUpdate {
     type Options = AdamWOptions;
 
     fn update(items: Vec<Item<'_>>, h: &AdamWOptions) -> Result<()> {
-        let AdamWOptions { lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay } = *h;
-        AdamUpdate::update(
-            items,
-            &AdamOptions { lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay },
-        )
+        let AdamWOptions { lr, betas, eps, weight_decay, amsgrad, maximize, decoupled_weight_decay, .. } = *h;
+        let h = AdamOptions {
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize,
+            decoupled_weight_decay,
+            ..Default::default()
+        };
+        AdamUpdate::update(items, &h)
     }
 }

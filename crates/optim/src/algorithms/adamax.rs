@@ -2,7 +2,6 @@
 
 use cresset_core::Result;
 use cresset_core::optimizer::Direction;
-use cresset_core::value::Value;
 
 use super::fused;
 use crate::hyper::{Betas, betas, hyper, not_negative};
@@ -22,7 +21,8 @@ hyper! {
         /// Whether to climb instead (default: no).
         maximize: bool = false,
     }
-    besides { "foreach": Value::None, "differentiable": Value::Bool(false), "capturable": Value::Bool(false) }
+    besides { foreach, differentiable, capturable }
+    ints { weight_decay }
     check |h| {
         not_negative("learning rate", h.lr)?;
         not_negative("epsilon value", h.eps)?;

@@ -31,6 +31,7 @@ hyper! {
         maximize: bool = false,
     }
     besides {}
+    ints { lr }
     check |h| {
         not_negative("learning rate", h.lr)?;
     }
@@ -66,7 +67,9 @@ impl Update for LBFGSUpdate {
             bail!(Value, "LBFGS doesn't support per-parameter options (parameter groups)")
         };
         let options = group.options.clone();
-        let (params, state) = group.params_and_first_state();
+        let (params, Some(state)) = group.params_and_first_state() else {
+            bail!(Index, "list index out of range")
+        };
         Search { params, closure, h: &options }.run(state)
     }
 }

@@ -2,7 +2,6 @@
 
 use cresset_core::Result;
 use cresset_core::optimizer::{Direction, Nadam};
-use cresset_core::value::Value;
 
 use super::{fused, num};
 use crate::hyper::{Betas, betas, hyper, not_negative};
@@ -26,7 +25,8 @@ hyper! {
         /// Whether to climb instead (default: no).
         maximize: bool = false,
     }
-    besides { "foreach": Value::None, "capturable": Value::Bool(false), "differentiable": Value::Bool(false) }
+    besides { foreach, capturable, differentiable }
+    ints { weight_decay }
     check |h| {
         not_negative("learning rate", h.lr)?;
         not_negative("epsilon value", h.eps)?;

@@ -2,7 +2,6 @@
 
 use cresset_core::Result;
 use cresset_core::optimizer::{Direction, Radam};
-use cresset_core::value::Value;
 
 use super::fused;
 use crate::hyper::{Betas, betas, hyper, not_negative};
@@ -24,7 +23,8 @@ hyper! {
         /// Whether the parameter decays by itself instead of through the gradient (default: no).
         decoupled_weight_decay: bool = false,
     }
-    besides { "foreach": Value::None, "capturable": Value::Bool(false), "differentiable": Value::Bool(false) }
+    besides { foreach, capturable, differentiable }
+    ints { weight_decay }
     check |h| {
         not_negative("learning rate", h.lr)?;
         not_negative("epsilon value", h.eps)?;

@@ -2,7 +2,6 @@
 
 use cresset_core::Result;
 use cresset_core::optimizer::{Direction, Rmsprop};
-use cresset_core::value::Value;
 
 use super::fused;
 use crate::hyper::{hyper, not_negative};
@@ -26,7 +25,8 @@ hyper! {
         /// Whether to climb instead (default: no).
         maximize: bool = false,
     }
-    besides { "capturable": Value::Bool(false), "foreach": Value::None, "differentiable": Value::Bool(false) }
+    besides { capturable, foreach, differentiable }
+    ints { weight_decay, momentum }
     check |h| {
         not_negative("learning rate", h.lr)?;
         not_negative("epsilon value", h.eps)?;

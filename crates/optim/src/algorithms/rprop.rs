@@ -1,7 +1,6 @@
 //! Resilient backpropagation: only the signs of the gradients count.
 
 use cresset_core::Result;
-use cresset_core::value::Value;
 
 use super::{fused, real};
 use crate::hyper::{Betas, hyper, not_negative, python_float};
@@ -19,7 +18,8 @@ hyper! {
         /// Whether to climb instead (default: no).
         maximize: bool = false,
     }
-    besides { "foreach": Value::None, "differentiable": Value::Bool(false), "capturable": Value::Bool(false) }
+    besides { foreach, differentiable, capturable }
+    ints { step_sizes }
     check |h| {
         not_negative("learning rate", h.lr)?;
         cresset_core::ensure!(

@@ -1,7 +1,6 @@
 //! Stochastic gradient descent with momentum.
 
 use cresset_core::optimizer::{Direction, Sgd};
-use cresset_core::value::Value;
 use cresset_core::{Result, ensure};
 
 use super::{decayed, fused, num};
@@ -24,7 +23,8 @@ hyper! {
         /// Whether to climb instead (default: no).
         maximize: bool = false,
     }
-    besides { "foreach": Value::None, "differentiable": Value::Bool(false), "fused": Value::None }
+    besides { foreach, differentiable, fused }
+    ints { momentum, dampening, weight_decay }
     check |h| {
         not_negative("learning rate", h.lr)?;
         not_negative("momentum value", h.momentum)?;

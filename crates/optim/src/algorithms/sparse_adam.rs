@@ -6,7 +6,6 @@ use cresset_core::{Result, Tensor, bail, ensure};
 
 use crate::hyper::{Betas, betas, hyper, python_float};
 use crate::optimizer::{Item, Optimizer, Update};
-use crate::state::State;
 
 hyper! {
     /// Hyper-parameters of [`SparseAdam`].
@@ -40,10 +39,15 @@ impl Update for SparseAdamUpdate {
 
     const TAKES_SPARSE: bool = true;
 
-    fn prepare(param: &Tensor, _: &mut State, _: &SparseAdamOptions) -> Result<()> {
-        ensure!(!param.is_sparse(), Value, "SparseAdam requires dense parameter tensors");
-        ensure!(!param.is_complex(), Value, "SparseAdam does not support complex parameters");
-        Ok(())
+    fn check_params(params: &[Tensor], group: usize) -> Result<()> {
+        let refuse = |what: &str, rule: &str, is: fn(&Tensor) -> bool| {
+            let at: Vec<[usize; 2]> =
+                params.iter().enumerate().filter(|(_, p)| is(p)).map(|(i, _)| [group, i]).collect();
+            ensure!(at.is_empty(), Value, "{what} params at indices {at:?}: SparseAdam {rule}");
+            Ok(())
+        };
+        refuse("Sparse", "requires dense parameter tensors", Tensor::is_sparse)?;
+        refuse("Complex", "does not support complex parameters", Tensor::is_complex)
     }
 
     fn update(items: Vec<Item<'_>>, h: &SparseAdamOptions) -> Result<()> {

@@ -4,6 +4,7 @@ mod files;
 mod fused;
 mod scaler;
 mod schedules;
+mod settings;
 
 use cresset_core::value::Value;
 use cresset_core::{ErrorKind, Result, Tensor, ops};
