@@ -22,6 +22,11 @@ pub(crate) fn compute_type(dtype: DType) -> DType {
     }
 }
 
+/// As [`compute_type`], for loops that narrow integers also have.
+fn loop_type(dtype: DType) -> DType {
+    if dtype.is_integral_or_bool() { dtype } else { compute_type(dtype) }
+}
+
 /// The tensor that an elementwise result of that shape and dtype is written to.
 ///
 /// # Errors
@@ -195,7 +200,7 @@ pub(crate) fn real_unary(op: Unary, name: &str, a: &Tensor, out: Out) -> Result<
 pub(crate) fn unary_as(op: Unary, name: &str, types: (DType, DType), a: &Tensor, out: Out) -> Result<Tensor> {
     launch(name, out, types, [a], |sizes, o, [x]| {
         // SAFETY: the operands are locked and have the output's sizes; they overlap index by index if at all.
-        unsafe { kernels::unary(op, compute_type(types.1), sizes, o, x) }
+        unsafe { kernels::unary(op, loop_type(types.1), sizes, o, x) }
     })
 }
 
@@ -229,7 +234,7 @@ pub(crate) fn binary_as(
     let (a, b) = (&narrowed(a, dtype)?, &narrowed(b, dtype)?);
     launch(name, out, (dtype, dtype), [a, b], |sizes, o, [x, y]| {
         // SAFETY: as in `unary_as`.
-        unsafe { kernels::binary(op, compute_type(dtype), sizes, o, x, y) }
+        unsafe { kernels::binary(op, loop_type(dtype), sizes, o, x, y) }
     })
 }
 
@@ -239,7 +244,7 @@ pub(crate) fn compare(op: Compare, name: &str, a: &Tensor, b: &Tensor, out: Out)
     let (a, b) = (&narrowed(a, dtype)?, &narrowed(b, dtype)?);
     launch(name, out, (DType::Bool, dtype), [a, b], |sizes, o, [x, y]| {
         // SAFETY: as in `unary_as`.
-        unsafe { kernels::compare(op, compute_type(dtype), sizes, o, x, y) }
+        unsafe { kernels::compare(op, loop_type(dtype), sizes, o, x, y) }
     })
 }
 
@@ -269,9 +274,9 @@ pub(crate) fn ternary(op: Ternary, name: &str, inputs: [&Tensor; 3], out: Out) -
 /// Takes elements of `a` where `condition` holds and of `b` elsewhere, as `dtype`.
 pub(crate) fn select(condition: &Tensor, a: &Tensor, b: &Tensor, dtype: DType, out: Out) -> Result<Tensor> {
     launch("where_cpu", out, (dtype, dtype), [condition, a, b], |sizes, o, [c, x, y]| {
-        let compute = compute_type(dtype);
         // SAFETY: as in `unary_as`.
-        unsafe { kernels::select(compute, sizes, o, c, x, y) }
+        unsafe { kernels::select(dtype, sizes, o, c, x, y) };
+        Ok(())
     })
 }
 

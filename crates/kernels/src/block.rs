@@ -48,6 +48,8 @@ pub trait Compute: Element + Default {
 
 impl Compute for f32 {}
 impl Compute for f64 {}
+impl Compute for i16 {}
+impl Compute for i32 {}
 impl Compute for i64 {}
 impl Compute for C32 {}
 impl Compute for C64 {}

@@ -226,7 +226,12 @@ mod lerp {
 mod lerp_scalar {
     fn kernel(this: &Tensor, end: &Tensor, weight: Scalar, out: Out) -> Result<Tensor> {
         require("lerp_kernel_scalar", this, inexact)?;
-        lerp::kernel(this, end, &Tensor::wrapped(weight)?, out)
+        if this.is_complex() || weight.is_complex() {
+            return lerp::kernel(this, end, &Tensor::wrapped(weight)?, out);
+        }
+        check_lerp(this, end, "end")?;
+        let op = Binary::Lerp { weight: weight.to_f64() };
+        pointwise::binary(op, "lerp_kernel_scalar", this, end, out)
     }
     fn grad_this(g: &Tensor, weight: Scalar) -> Result<Tensor> {
         g.sub(&g.mul_scalar(super::conj(weight))?)

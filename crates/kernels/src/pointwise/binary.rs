@@ -1,7 +1,7 @@
 //! Elementwise functions of two tensors, with a result of the same type.
 
 use super::loops::{call2, map2};
-use super::{GRAIN, Unsupported, binary_complex, binary_int, input, output, run};
+use super::{GRAIN, Unsupported, binary_complex, binary_int, input, output, run, wider};
 use crate::dtype::{C32, C64, DType};
 use crate::math::Real;
 use crate::multiversion;
@@ -79,6 +79,10 @@ pub enum Binary {
     Xlog1py,
     Nextafter,
     Heaviside,
+    /// From the first to the second; real types only.
+    Lerp {
+        weight: f64,
+    },
     /// The first if it is above 0, else the product.
     Prelu,
     Gcd,
@@ -96,7 +100,7 @@ pub enum Binary {
 
 /// Applies `op` elementwise: loads `a` and `b` as `compute`, stores the result as the type of `out`.
 ///
-/// Integer division by zero gives 0 here; callers who must refuse it look for zeros first.
+/// Narrow integers compute in a wider type where they have no loop of their own, with the same result. Integer division by zero gives 0 here; callers who must refuse it look for zeros first.
 ///
 /// # Errors
 /// `Unsupported` if `op` has no loop for `compute`; nothing is written then.
@@ -120,25 +124,38 @@ pub unsafe fn binary(
                 let _ = unsafe { $f(op, output::<$T>(p[0], n), input::<$T>(p[1], n), input::<$T>(p[2], n)) };
             };
             // SAFETY: the caller's promise.
-            unsafe { run(sizes, [out, a, b], [compute; 3], grain(op), &kernel) }
+            Ok(unsafe { run(sizes, [out, a, b], [compute; 3], grain(op), &kernel) })
         }};
     }
-    match compute {
+    let in_type = || match compute {
         DType::F32 => with!(f32, real::<f32>),
         DType::F64 => with!(f64, real::<f64>),
-        DType::I64 => with!(i64, binary_int::int),
+        DType::U8 => with!(u8, binary_int::int::<u8>),
+        DType::I8 => with!(i8, binary_int::int::<i8>),
+        DType::I16 => with!(i16, binary_int::narrow::<i16>),
+        DType::I32 => with!(i32, binary_int::narrow::<i32>),
+        DType::I64 => with!(i64, binary_int::wide),
         DType::Bool => with!(bool, binary_int::boolean),
         DType::Complex64 => with!(C32, binary_complex::single),
         DType::Complex128 => with!(C64, binary_complex::double),
-        _ => return Err(Unsupported),
-    }
-    Ok(())
+        _ => Err(Unsupported),
+    };
+    in_type().or_else(|refused| {
+        let wider = wider(compute).ok_or(refused)?;
+        // SAFETY: the caller's promise; nothing was written.
+        unsafe { binary(op, wider, sizes, out, a, b) }
+    })
 }
 
 /// Elements that are worth a thread.
 fn grain(op: Binary) -> usize {
     match op {
-        Binary::Add { .. } | Binary::Mul | Binary::Div | Binary::Maximum | Binary::Minimum => GRAIN,
+        Binary::Add { .. }
+        | Binary::Mul
+        | Binary::Lerp { .. }
+        | Binary::Div
+        | Binary::Maximum
+        | Binary::Minimum => GRAIN,
         _ => GRAIN / 8,
     }
 }
@@ -181,6 +198,10 @@ fn real<T: Real>(op: Binary, out: &mut [MaybeUninit<T>], a: &[T], b: &[T]) -> Re
         Binary::Xlog1py => each!(|x, y| x_times(x, y, y.log1p())),
         Binary::Nextafter => call2(out, a, b, T::next_after),
         Binary::Heaviside => each!(|x, y| heaviside(x, y)),
+        Binary::Lerp { weight } if T::real(weight).abs() < T::real(0.5) => {
+            each!(weight = weight; |x, y| weight.mul_add(y - x, x))
+        }
+        Binary::Lerp { weight } => each!(weight = weight; |x, y| (weight - T::ONE).mul_add(y - x, y)),
         Binary::Prelu => each!(|x, weight| if x > T::ZERO { x } else { weight * x }),
         _ => return Err(Unsupported),
     }

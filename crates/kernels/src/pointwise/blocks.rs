@@ -11,6 +11,9 @@ use std::ops::Range;
 /// Elements of a block: buffers of this many elements stay in the first-level cache.
 const BLOCK: usize = 1024;
 
+/// Bytes of a block of elements of up to 8 bytes.
+const BYTES: usize = 4096;
+
 /// Rows at least this long are walked one at a time, so that operands can be used in place within a row.
 pub(super) const ROW: usize = 96;
 
@@ -20,6 +23,8 @@ pub(crate) const STREAM: usize = 24 << 20;
 /// One block of one operand, in the type that the kernel computes in.
 #[repr(align(64))]
 struct Buffer(#[allow(dead_code)] MaybeUninit<[u8; BLOCK * 16]>);
+
+const _: () = assert!(BYTES <= BLOCK * 16);
 
 /// How a block of an operand reaches the kernel.
 #[derive(Clone, Copy)]
@@ -101,8 +106,8 @@ impl<const N: usize> Job<'_, N> {
     unsafe fn range(&self, range: Range<usize>) {
         let mut buffers: [Buffer; N] = std::array::from_fn(|_| Buffer(MaybeUninit::uninit()));
         let buffers: [*mut u8; N] = std::array::from_fn(|i| (&raw mut buffers[i]).cast());
-        // SAFETY: buffers hold `BLOCK` elements of any type.
-        unsafe { self.fill_constants(buffers, range.len().min(BLOCK)) };
+        // SAFETY: buffers hold so many elements of the types computed in.
+        unsafe { self.fill_constants(buffers, range.len().min(self.buffered())) };
         let mut cursor = self.plan.cursor(range.start);
         let mut done = range.start;
         while done < range.end {
@@ -114,13 +119,19 @@ impl<const N: usize> Job<'_, N> {
         }
     }
 
+    /// Elements of a block that a buffer holds.
+    fn buffered(&self) -> usize {
+        let widest = self.element.into_iter().max().unwrap_or(1);
+        (BYTES / widest).max(BLOCK)
+    }
+
     /// Elements of a block: no limit where no buffer is used.
     fn block(&self) -> usize {
-        if self.access.iter().all(|a| matches!(a, Access::Direct)) { usize::MAX } else { BLOCK }
+        if self.access.iter().all(|a| matches!(a, Access::Direct)) { usize::MAX } else { self.buffered() }
     }
 
     /// # Safety
-    /// `n` is at most [`BLOCK`], and constant operands have an element.
+    /// `n` is at most [`buffered`](Self::buffered), and constant operands have an element.
     unsafe fn fill_constants(&self, buffers: [*mut u8; N], n: usize) {
         for (i, buffer) in buffers.into_iter().enumerate() {
             if let Access::Constant = self.access[i] {

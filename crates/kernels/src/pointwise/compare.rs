@@ -52,6 +52,13 @@ pub unsafe fn compare(
     a: Operand,
     b: Operand,
 ) -> Result<(), Unsupported> {
+    // Two loops serve the four orders, and truth values are all that logic sees.
+    let (op, compute, a, b) = match op {
+        Compare::Gt => (Compare::Lt, compute, b, a),
+        Compare::Ge => (Compare::Le, compute, b, a),
+        Compare::LogicalAnd | Compare::LogicalOr | Compare::LogicalXor => (op, DType::Bool, a, b),
+        _ => (op, compute, a, b),
+    };
     macro_rules! with {
         ($T:ty, $f:expr) => {{
             $f(op, &mut [], &[], &[])?;
@@ -69,10 +76,14 @@ pub unsafe fn compare(
     match compute {
         DType::F32 => with!(f32, ordered::<f32>),
         DType::F64 => with!(f64, ordered::<f64>),
+        DType::U8 => with!(u8, ordered::<u8>),
+        DType::I8 => with!(i8, ordered::<i8>),
+        DType::I16 => with!(i16, ordered::<i16>),
+        DType::I32 => with!(i32, ordered::<i32>),
         DType::I64 => with!(i64, ordered::<i64>),
-        DType::Bool => with!(bool, ordered::<bool>),
-        DType::Complex64 => with!(C32, unordered::<C32>),
-        DType::Complex128 => with!(C64, unordered::<C64>),
+        DType::Bool => with!(bool, boolean),
+        DType::Complex64 => with!(C32, equal::<C32>),
+        DType::Complex128 => with!(C64, equal::<C64>),
         _ => return Err(Unsupported),
     }
     Ok(())
@@ -85,29 +96,31 @@ impl<T: Source + PartialOrd> Ordered for T {}
 type Answers<'a> = &'a mut [MaybeUninit<bool>];
 
 fn ordered<T: Ordered>(op: Compare, out: Answers, a: &[T], b: &[T]) -> Result<(), Unsupported> {
-    macro_rules! each {
-        (|$x:ident, $y:ident| $e:expr) => { map2!(T: Ordered => bool; out, a, b, (), |$x, $y| $e) };
-    }
     match op {
-        Compare::Lt => each!(|x, y| x < y),
-        Compare::Le => each!(|x, y| x <= y),
-        Compare::Gt => each!(|x, y| x > y),
-        Compare::Ge => each!(|x, y| x >= y),
-        _ => return unordered(op, out, a, b),
+        Compare::Lt => map2!(T: Ordered => bool; out, a, b, (), |x, y| x < y),
+        Compare::Le => map2!(T: Ordered => bool; out, a, b, (), |x, y| x <= y),
+        _ => return equal(op, out, a, b),
     }
     Ok(())
 }
 
-fn unordered<T: Source>(op: Compare, out: Answers, a: &[T], b: &[T]) -> Result<(), Unsupported> {
-    macro_rules! each {
-        (|$x:ident, $y:ident| $e:expr) => { map2!(T: Source => bool; out, a, b, (), |$x, $y| $e) };
-    }
+fn equal<T: Source>(op: Compare, out: Answers, a: &[T], b: &[T]) -> Result<(), Unsupported> {
     match op {
-        Compare::Eq => each!(|x, y| x == y),
-        Compare::Ne => each!(|x, y| x != y),
-        Compare::LogicalAnd => call2(out, a, b, |x, y| x.to_bool() & y.to_bool()),
-        Compare::LogicalOr => call2(out, a, b, |x, y| x.to_bool() | y.to_bool()),
-        Compare::LogicalXor => call2(out, a, b, |x, y| x.to_bool() ^ y.to_bool()),
+        Compare::Eq => map2!(T: Source => bool; out, a, b, (), |x, y| x == y),
+        Compare::Ne => map2!(T: Source => bool; out, a, b, (), |x, y| x != y),
+        _ => return Err(Unsupported),
+    }
+    Ok(())
+}
+
+fn boolean(op: Compare, out: Answers, a: &[bool], b: &[bool]) -> Result<(), Unsupported> {
+    match op {
+        Compare::LogicalAnd => call2(out, a, b, |x, y| x & y),
+        Compare::LogicalOr => call2(out, a, b, |x, y| x | y),
+        Compare::LogicalXor | Compare::Ne => call2(out, a, b, |x, y| x ^ y),
+        Compare::Eq => call2(out, a, b, |x, y| x == y),
+        Compare::Lt => call2(out, a, b, |x, y| !x & y),
+        Compare::Le => call2(out, a, b, |x, y| !x | y),
         _ => return Err(Unsupported),
     }
     Ok(())
@@ -127,6 +140,7 @@ pub unsafe fn test(
     out: Operand,
     a: Operand,
 ) -> Result<(), Unsupported> {
+    let compute = if op == Test::LogicalNot { DType::Bool } else { compute };
     macro_rules! with {
         ($T:ty, $f:expr) => {{
             $f(op, &mut [], &[])?;
@@ -161,15 +175,15 @@ fn real_test<T: Real>(op: Test, out: Answers, a: &[T]) -> Result<(), Unsupported
         Test::IsPosInf => each!(|x| x == T::INFINITY),
         Test::IsNegInf => each!(|x| x == -T::INFINITY),
         Test::Signbit => each!(|x| x.is_negative()),
-        Test::LogicalNot => each!(|x| x == T::ZERO),
+        Test::LogicalNot => return Err(Unsupported),
     }
     Ok(())
 }
 
 fn int_test<T: Source>(op: Test, out: Answers, a: &[T]) -> Result<(), Unsupported> {
     match op {
-        Test::IsNan | Test::IsInf | Test::IsPosInf | Test::IsNegInf => call1(out, a, |_| false),
-        Test::IsFinite => call1(out, a, |_| true),
+        Test::IsNan | Test::IsInf | Test::IsPosInf | Test::IsNegInf => out.fill(MaybeUninit::new(false)),
+        Test::IsFinite => out.fill(MaybeUninit::new(true)),
         Test::Signbit => call1(out, a, |x| x.to_i64() < 0),
         Test::LogicalNot => call1(out, a, |x| !x.to_bool()),
     }
@@ -181,7 +195,6 @@ fn complex_test<T: Source>(op: Test, out: Answers, a: &[T]) -> Result<(), Unsupp
         Test::IsNan => call1(out, a, |z| z.to_f64().is_nan() || z.imaginary().is_nan()),
         Test::IsInf => call1(out, a, |z| z.to_f64().is_infinite() || z.imaginary().is_infinite()),
         Test::IsFinite => call1(out, a, |z| z.to_f64().is_finite() && z.imaginary().is_finite()),
-        Test::LogicalNot => call1(out, a, |z| !z.to_bool()),
         _ => return Err(Unsupported),
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Elementwise operations on strided operands of any dtypes.
 //!
 //! An operation is one loop over contiguous slices for each type it computes in (`f32`, `f64`, `i64`, `bool` and
-//! the complex types). [`run`] brings operands into that form: those that already have it are used in place, others are
+//! the complex types; where it matters, narrow integers). [`run`] brings operands into that form: those that already have it are used in place, others are
 //! converted and gathered block by block into buffers that stay in the first-level cache, and results are converted and
 //! scattered likewise. So a new operation costs one line and works on every dtype, stride pattern and thread count.
 //!
@@ -42,6 +42,15 @@ pub(crate) const GRAIN: usize = 32_768;
 /// The operation has no loop for the type it was asked to compute in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsupported;
+
+/// The next wider integer type that loops compute in.
+fn wider(compute: DType) -> Option<DType> {
+    match compute {
+        DType::U8 | DType::I8 => Some(DType::I16),
+        DType::I16 | DType::I32 => Some(DType::I64),
+        _ => None,
+    }
+}
 
 /// What a kernel loop is called with: the address of `n` contiguous elements of the output, then of each input.
 pub(crate) type Loop<'f, const N: usize> = &'f (dyn Fn([*mut u8; N], usize) + Sync);

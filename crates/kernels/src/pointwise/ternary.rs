@@ -174,25 +174,15 @@ fn complex<T: Complex>(
     Ok(())
 }
 
-/// `out[i] = if condition[i] { a[i] } else { b[i] }`, with `a` and `b` loaded as `compute`.
-///
-/// # Errors
-/// `Unsupported` unless `compute` is a type that loops compute in.
+/// `out[i] = if condition[i] { a[i] } else { b[i] }`, with `a` and `b` loaded as `dtype`.
 ///
 /// # Safety
 /// As [`binary`](super::binary).
-pub unsafe fn select(
-    compute: DType,
-    sizes: &[i64],
-    out: Operand,
-    condition: Operand,
-    a: Operand,
-    b: Operand,
-) -> Result<(), Unsupported> {
+pub unsafe fn select(dtype: DType, sizes: &[i64], out: Operand, condition: Operand, a: Operand, b: Operand) {
     macro_rules! with {
         ($T:ty) => {{
             let kernel = |p: [*mut u8; 4], n: usize| {
-                // SAFETY: `run` passes `n` elements of the types below.
+                // SAFETY: `run` passes `n` elements of the types below, or of the same size.
                 let (out, condition) = unsafe { (output::<$T>(p[0], n), input::<bool>(p[1], n)) };
                 // SAFETY: as above.
                 let (a, b) = unsafe { (input::<$T>(p[2], n), input::<$T>(p[3], n)) };
@@ -200,19 +190,16 @@ pub unsafe fn select(
             };
             let operands = [out, condition, a, b];
             // SAFETY: the caller's promise.
-            unsafe { run(sizes, operands, [compute, DType::Bool, compute, compute], GRAIN, &kernel) }
+            unsafe { run(sizes, operands, [dtype, DType::Bool, dtype, dtype], GRAIN, &kernel) }
         }};
     }
-    match compute {
-        DType::F32 => with!(f32),
-        DType::F64 => with!(f64),
-        DType::I64 => with!(i64),
-        DType::Bool => with!(bool),
-        DType::Complex64 => with!(C32),
-        DType::Complex128 => with!(C64),
-        _ => return Err(Unsupported),
+    match dtype.size() {
+        1 => with!(u8),
+        2 => with!(i16),
+        4 => with!(i32),
+        8 => with!(i64),
+        _ => with!(C64),
     }
-    Ok(())
 }
 
 crate::multiversion! {

@@ -111,3 +111,47 @@ fn unsupported_types_are_refused() {
     // SAFETY: one element.
     assert_eq!(unsafe { binary(Binary::Gcd, DType::F32, &[1], a, a, a) }, Err(Unsupported));
 }
+
+/// Every pair of values through the loops of a narrow type and through those of `i64`.
+fn check_narrow<T: Source + Target + Default>(values: &[i64]) {
+    let n = values.len();
+    let mut x: Vec<T> = values.iter().map(|v| T::of(*v)).collect();
+    let sizes = [n as i64, n as i64];
+    let a = Operand::new(x.as_mut_ptr().cast(), T::DTYPE, &[1, 0]);
+    let b = Operand::new(x.as_mut_ptr().cast(), T::DTYPE, &[0, 1]);
+    let result = |compute: DType, f: &dyn Fn(DType, Operand)| {
+        let mut out = vec![T::default(); n * n];
+        f(compute, Operand::new(out.as_mut_ptr().cast(), T::DTYPE, &[n as i64, 1]));
+        out
+    };
+    let check = |name: &dyn std::fmt::Debug, f: &dyn Fn(DType, Operand)| {
+        assert!(result(T::DTYPE, f) == result(DType::I64, f), "{name:?} of {:?}", T::DTYPE);
+    };
+    use Binary::*;
+    let adds = [1, -1, 3].map(|alpha| Add { alpha: Number::from(alpha as i64) });
+    let others =
+        [Mul, DivTrunc, DivFloor, Remainder, Fmod, Maximum, Minimum, BitwiseXor, ShiftLeft, Pow, Gcd];
+    for op in adds.into_iter().chain(others) {
+        // SAFETY: operands of `sizes`.
+        check(&op, &|compute, out| unsafe { binary(op, compute, &sizes, out, a, b).unwrap() });
+    }
+    for op in [Compare::Eq, Compare::Lt, Compare::Ge, Compare::LogicalXor] {
+        // SAFETY: as above.
+        check(&op, &|compute, out| unsafe { compare(op, compute, &sizes, out, a, b).unwrap() });
+    }
+    let limits = Unary::ClampInt { low: -300, high: 90 };
+    for op in [Unary::Abs, Unary::Neg, Unary::Sign, Unary::Square, Unary::BitwiseNot, limits] {
+        // SAFETY: as above.
+        check(&op, &|compute, out| unsafe { unary(op, compute, &sizes, out, a).unwrap() });
+    }
+}
+
+#[test]
+fn narrow_integers_wrap_as_wide_ones_are_cut() {
+    check_narrow::<u8>(&(0..256).collect::<Vec<_>>());
+    check_narrow::<i8>(&(-128..128).collect::<Vec<_>>());
+    let near = |edge: i64| (-20..20).map(move |i| edge + i * i * i);
+    let edges = |low: i64, high: i64| [low, low / 2, 0, high / 3, high].into_iter().flat_map(near);
+    check_narrow::<i16>(&edges(-32_768, 32_767).collect::<Vec<_>>());
+    check_narrow::<i32>(&edges(i32::MIN.into(), i32::MAX.into()).collect::<Vec<_>>());
+}

@@ -1,8 +1,8 @@
 //! Elementwise functions of one tensor, with a result of the same type.
 
+use super::binary_int::Int;
 use super::loops::{call1, map1};
 use super::{GRAIN, Unsupported, input, output, run, unary_complex};
-use crate::cast::Target;
 use crate::dtype::{C32, C64, DType};
 use crate::math::{Real, special};
 use crate::strided::Operand;
@@ -96,6 +96,17 @@ pub unsafe fn unary(
     out: Operand,
     a: Operand,
 ) -> Result<(), Unsupported> {
+    let half = a.dtype == out.dtype && matches!(a.dtype, DType::F16 | DType::BF16);
+    if half && matches!(op, Unary::Abs | Unary::Neg) {
+        let (keep, flip) = if op == Unary::Abs { (i16::MAX, 0) } else { (-1, i16::MIN) };
+        let kernel = |p: [*mut u8; 2], n: usize| {
+            // SAFETY: `run` passes `n` elements of two bytes.
+            unsafe { sign_bits(output::<i16>(p[0], n), input::<i16>(p[1], n), keep, flip) }
+        };
+        // SAFETY: the caller's promise.
+        unsafe { run(sizes, [out, a], [a.dtype; 2], GRAIN, &kernel) };
+        return Ok(());
+    }
     macro_rules! with {
         ($T:ty, $f:expr) => {{
             $f(op, &mut [], &[])?;
@@ -110,13 +121,26 @@ pub unsafe fn unary(
     match compute {
         DType::F32 => with!(f32, real::<f32>),
         DType::F64 => with!(f64, real::<f64>),
-        DType::I64 => with!(i64, int),
+        DType::U8 => with!(u8, int::<u8>),
+        DType::I8 => with!(i8, int::<i8>),
+        DType::I16 => with!(i16, int::<i16>),
+        DType::I32 => with!(i32, int::<i32>),
+        DType::I64 => with!(i64, int::<i64>),
         DType::Bool => with!(bool, boolean),
         DType::Complex64 => with!(C32, unary_complex::single),
         DType::Complex128 => with!(C64, unary_complex::double),
         _ => return Err(Unsupported),
     }
     Ok(())
+}
+
+crate::multiversion! {
+    /// Numbers with only their sign changed.
+    fn sign_bits(out: &mut [MaybeUninit<i16>], a: &[i16], keep: i16, flip: i16) {
+        for (o, x) in out.iter_mut().zip(a) {
+            o.write((x & keep) ^ flip);
+        }
+    }
 }
 
 /// Elements that are worth a thread.
@@ -263,41 +287,28 @@ fn logit<T: Real>(out: &mut [MaybeUninit<T>], a: &[T], eps: f64) {
     });
 }
 
-fn int(op: Unary, out: &mut [MaybeUninit<i64>], a: &[i64]) -> Result<(), Unsupported> {
+fn int<T: Int>(op: Unary, out: &mut [MaybeUninit<T>], a: &[T]) -> Result<(), Unsupported> {
     macro_rules! each {
-        (|$x:ident| $e:expr) => { map1!(T: Int => T; out, a, (), |$x| $e) };
         ($($p:ident = $v:expr),*; |$x:ident| $e:expr) => { map1!(T: Int => T; out, a, ($($p = $v),*), |$x| $e) };
     }
-    type T = i64;
     match op {
-        Unary::Abs => each!(|x| x.int().wrapping_abs().into()),
-        Unary::Neg => each!(|x| x.int().wrapping_neg().into()),
-        Unary::Sign | Unary::Sgn => each!(|x| x.int().signum().into()),
-        Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc | Unary::Conj => each!(|x| x),
-        Unary::RoundDecimals { decimals } => {
-            let _ = decimals;
-            each!(|x| x)
-        }
-        Unary::Square => each!(|x| x.int().wrapping_mul(x.int()).into()),
-        Unary::BitwiseNot => each!(|x| (!x.int()).into()),
+        Unary::Abs => each!(; |x| x.magnitude()),
+        Unary::Neg => each!(; |x| T::ZERO.minus(x)),
+        Unary::Sign | Unary::Sgn => each!(; |x| x.sign()),
+        Unary::Floor
+        | Unary::Ceil
+        | Unary::Round
+        | Unary::RoundDecimals { .. }
+        | Unary::Trunc
+        | Unary::Conj => call1(out, a, |x| x),
+        Unary::Square => each!(; |x| x.times(x)),
+        Unary::BitwiseNot => each!(; |x| !x),
         Unary::ClampInt { low, high } => {
-            each!(low = low, high = high; |x| x.int().max(low.int()).min(high.int()).into())
+            each!(low = T::saturated(low), high = T::saturated(high); |x| x.max(low).min(high))
         }
         _ => return Err(Unsupported),
     }
     Ok(())
-}
-
-/// `i64` under a bound, as the loop macros want one.
-trait Int: Target + From<i64> {
-    fn int(self) -> i64;
-}
-
-impl Int for i64 {
-    #[inline(always)]
-    fn int(self) -> i64 {
-        self
-    }
 }
 
 fn boolean(op: Unary, out: &mut [MaybeUninit<bool>], a: &[bool]) -> Result<(), Unsupported> {

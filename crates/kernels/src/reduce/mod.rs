@@ -172,7 +172,9 @@ unsafe fn extreme(op: Reduce, task: &Task) {
         match task.input.dtype {
             DType::F64 => extreme_in(op, task, 0.0_f64),
             DType::F16 | DType::BF16 | DType::F32 => extreme_in(op, task, 0.0_f32),
-            _ => extreme_in(op, task, 0_i64),
+            DType::I64 => extreme_in(op, task, 0_i64),
+            DType::I32 => extreme_in(op, task, 0_i32),
+            _ => extreme_in(op, task, 0_i16),
         }
     }
 }
