@@ -4,6 +4,7 @@
 //! `i8`, `i16` and `i32`, cut to their width, and the most negative 64-bit value for `i64` and `u8`. Anything
 //! that is not zero is `true`. Half types go through `f32`. A complex number gives its real part.
 
+use crate::bytes::copy_bytes;
 use crate::dtype::{C32, C64, DType, Element, bf16, f16};
 use crate::{multiversion, with_element};
 use std::mem::MaybeUninit;
@@ -262,7 +263,7 @@ impl Convert {
         // SAFETY: as the caller promises.
         unsafe {
             match (side_by_side, self.moves) {
-                (true, true) => std::ptr::copy_nonoverlapping(src, dst, n * self.size[0]),
+                (true, true) => copy_bytes(dst, src, n * self.size[0]),
                 (true, false) => (self.dense)(dst, src, n),
                 (false, true) => move_run(self.size[0], dst, dst_stride, src, src_stride, n),
                 (false, false) => self.strided(dst, dst_stride, src, src_stride, n),
@@ -361,7 +362,7 @@ unsafe fn move_elements<T: Copy>(
                 let last = src.offset((n as isize - 1) * src_stride);
                 reverse(dst, std::slice::from_raw_parts(last.cast(), n));
             } else {
-                dst.fill(MaybeUninit::new(*src.cast::<T>()));
+                repeat(dst, *src.cast::<T>());
             }
         }
         return;
@@ -373,6 +374,13 @@ unsafe fn move_elements<T: Copy>(
 }
 
 multiversion! {
+    /// `dst[i] = value`.
+    fn repeat<T: Copy>(dst: &mut [MaybeUninit<T>], value: T) {
+        for d in dst.iter_mut() {
+            d.write(value);
+        }
+    }
+
     /// `dst[i] = src[n - 1 - i]`.
     fn reverse<T: Copy>(dst: &mut [MaybeUninit<T>], src: &[T]) {
         for (d, s) in dst.iter_mut().zip(src.iter().rev()) {

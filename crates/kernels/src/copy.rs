@@ -1,5 +1,6 @@
 //! Copies between any strides and element types, and fills.
 
+use crate::bytes::copy_bytes;
 use crate::cast::{Convert, converter};
 use crate::dtype::DType;
 use crate::parallel::{for_ranges, for_tasks};
@@ -19,7 +20,7 @@ pub unsafe fn copy(sizes: &[i64], out: Operand, src: Operand) {
         for_ranges(plan.total() * size, GRAIN * 8, |bytes| {
             let (dst, src) = ((dst + bytes.start) as *mut u8, (src + bytes.start) as *const u8);
             // SAFETY: a part of two runs that the caller vouches for.
-            unsafe { std::ptr::copy_nonoverlapping(src, dst, bytes.len()) }
+            unsafe { copy_bytes(dst, src, bytes.len()) }
         });
         return;
     }
@@ -83,7 +84,7 @@ impl Turn {
         let dims = plan.dims();
         let along = |d: usize, operand: usize| dims[d].strides[operand] == size as isize;
         let dim = (1..dims.len()).find(|&d| along(d, 1))?;
-        let turned = along(0, 0) && dims[0].size >= 8 && dims[dim].size >= 8;
+        let turned = along(0, 0) && dims[0].strides[1] != 0 && dims[0].size >= 8 && dims[dim].size >= 8;
         turned.then_some(Turn { size, dim })
     }
 

@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod block;
+mod bytes;
 pub mod cast;
 pub mod conv;
 pub mod copy;

@@ -6,10 +6,13 @@ use crate::MemoryFormat;
 use crate::autograd::Meta;
 use crate::layout::{Dims, Layout};
 use crate::op::OpDef;
+use crate::storage::access;
 use crate::supported::{inexact, numbers, require};
 use crate::{DType, Result, Scalar, Tensor, bail, ensure, op_list};
-use cresset_kernels::index::Combine;
+use cresset_kernels::index::{Border, Combine, pad as pad_rows};
+use cresset_kernels::strided::Operand;
 use cresset_macros::op;
+use smallvec::SmallVec;
 
 pub(crate) static OPS: &[&OpDef] = op_list![
     pad,
@@ -60,12 +63,9 @@ mod constant_pad_nd {
         }
         let format = from.suggested_format();
         let out = crate::copy::empty_of_format(&sizes, this.dtype(), this.device(), format)?;
-        let Some((to, from)) = shared_part(&out.layout(), &from, &amounts) else {
-            crate::copy::fill(&out, value);
-            return Ok(out);
-        };
-        surround(&out, &to.sizes, &amounts, value)?;
-        raw::copy(&raw::window(&out, to)?, &raw::window(this, from)?)?;
+        let edge = Tensor::empty_of(&[], this.dtype(), this.device())?;
+        crate::copy::fill(&edge, value);
+        write_padded(Border::Constant, &out, this, &amounts, &edge);
         Ok(out)
     }
     fn grad_this(g: &Tensor, pad: &[i64]) -> Result<Tensor> {
@@ -74,40 +74,24 @@ mod constant_pad_nd {
     }
 }
 
-/// Where the elements that stay lie in the padded tensor and in the original; `None` if none do.
-fn shared_part(to: &Layout, from: &Layout, amounts: &[(i64, i64)]) -> Option<(Layout, Layout)> {
-    let (mut to, mut from) = (to.clone(), from.clone());
-    for (d, &(before, after)) in amounts.iter().enumerate() {
-        let size = from.sizes[d] + before.min(0) + after.min(0);
-        if size <= 0 {
-            return None;
-        }
-        to.offset += (before.max(0) * to.strides[d]) as usize;
-        from.offset += ((-before).max(0) * from.strides[d]) as usize;
-        to.sizes[d] = size;
-        from.sizes[d] = size;
+/// Writes the original to `out`, `amounts` after its start, and the border around it; `edge` is the value of a constant one.
+fn write_padded(border: Border, out: &Tensor, this: &Tensor, amounts: &[(i64, i64)], edge: &Tensor) {
+    let (to, from, edge) = (out.raw(), this.raw(), edge.raw());
+    // Dimensions in the order in which the result lies in memory.
+    let mut order: SmallVec<[usize; 5]> = (0..to.layout.sizes.len()).collect();
+    order.sort_by_key(|d| std::cmp::Reverse(to.layout.strides[*d]));
+    let ordered = |values: &[i64]| -> Dims { order.iter().map(|d| values[*d]).collect() };
+    let before: Dims = order.iter().map(|d| amounts[*d].0).collect();
+    if out.numel() == 0 {
+        return;
     }
-    Some((to, from))
-}
-
-/// Writes `value` around the window of `inner` sizes, which begins `amounts` after the start of `out`: before and after it
-/// along the first dimension, then along the next one beside what is left.
-fn surround(out: &Tensor, inner: &[i64], amounts: &[(i64, i64)], value: Scalar) -> Result<()> {
-    let mut rest = out.layout();
-    for (d, &(before, _)) in amounts.iter().enumerate() {
-        let (before, step) = (before.max(0), rest.strides[d]);
-        for (from, to) in [(0, before), (before + inner[d], rest.sizes[d])] {
-            let mut slab = rest.clone();
-            slab.offset += (from * step) as usize;
-            slab.sizes[d] = to - from;
-            if to > from {
-                crate::copy::fill(&raw::window(out, slab)?, value);
-            }
-        }
-        rest.offset += (before * step) as usize;
-        rest.sizes[d] = inner[d];
-    }
-    Ok(())
+    access([&to], [&from, &edge], |[to], [from, edge]| {
+        let strides = ordered(from.strides);
+        let src = Operand::new(from.ptr, from.dtype, &strides);
+        let (to_sizes, from_sizes) = (ordered(to.sizes), ordered(from.sizes));
+        // SAFETY: locked views; the result is fresh and dense in that order, its sizes fit the border's width.
+        unsafe { pad_rows(border, &to_sizes, to.ptr, &from_sizes, src, &before, edge.ptr) }
+    });
 }
 
 /// Pads the last dimensions in one of the modes `constant`, `reflect`, `replicate` and `circular`.
@@ -189,24 +173,6 @@ fn wrap_around(t: &Tensor, d: i64, size: i64, before: i64, after: i64) -> Result
     cat::call(&parts, d)
 }
 
-/// How positions outside a dimension are answered by positions inside.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Border {
-    Reflect,
-    Replicate,
-}
-
-impl Border {
-    fn place(self, i: i64, size: i64) -> i64 {
-        match self {
-            Border::Replicate => i.clamp(0, size - 1),
-            Border::Reflect if i < 0 => -i,
-            Border::Reflect if i >= size => 2 * (size - 1) - i,
-            Border::Reflect => i,
-        }
-    }
-}
-
 /// For each padded dimension the position in the original that each of its positions shows.
 struct Maps {
     sizes: Dims,
@@ -215,21 +181,14 @@ struct Maps {
 
 impl Maps {
     fn new(border: Border, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<Maps> {
-        check(border, sizes, pad, spatial)?;
-        let mut padded = Dims::from_slice(sizes);
-        let mut maps = Vec::new();
+        let padded = padded(border, sizes, pad, spatial)?;
         let amounts = amounts(pad, sizes.len());
+        let mut maps = Vec::new();
         for d in sizes.len() - spatial..sizes.len() {
-            let (before, after) = amounts[d];
-            padded[d] = before.checked_add(after).and_then(|n| n.checked_add(sizes[d])).unwrap_or(i64::MIN);
-        }
-        let start = sizes.len() - spatial;
-        check_padded(&sizes[start..], &padded[start..])?;
-        for d in start..sizes.len() {
             let (before, _) = amounts[d];
             // Allocated as a tensor first, so that an absurd size is an error and not the end of the process.
             drop(Tensor::empty_of(&[padded[d]], DType::I64, crate::Device::Cpu)?);
-            let map: Vec<i64> = (0..padded[d]).map(|i| border.place(i - before, sizes[d])).collect();
+            let map: Vec<i64> = (0..padded[d]).filter_map(|i| border.place(i - before, sizes[d])).collect();
             maps.push((d, Tensor::from_slice(&map, [padded[d]])?));
         }
         Ok(Maps { sizes: padded, maps })
@@ -253,6 +212,17 @@ impl Maps {
         self.maps.iter().for_each(|(d, _)| strides[*d] = 0);
         (strides, indexed)
     }
+}
+
+/// The sizes with `pad` added.
+fn padded(border: Border, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<Dims> {
+    check(border, sizes, pad, spatial)?;
+    let (mut padded, start) = (Dims::from_slice(sizes), sizes.len() - spatial);
+    for (d, (before, after)) in amounts(pad, sizes.len()).into_iter().enumerate().skip(start) {
+        padded[d] = before.checked_add(after).and_then(|n| n.checked_add(sizes[d])).unwrap_or(i64::MIN);
+    }
+    check_padded(&sizes[start..], &padded[start..])?;
+    Ok(padded)
 }
 
 /// Refuses results without elements.
@@ -305,40 +275,11 @@ fn check(border: Border, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<(
 }
 
 fn extend(border: Border, this: &Tensor, pad: &[i64], spatial: usize) -> Result<Tensor> {
-    let maps = Maps::new(border, &this.sizes(), pad, spatial)?;
+    let sizes = padded(border, &this.sizes(), pad, spatial)?;
     let format = if spatial > 1 { this.layout().suggested_format() } else { MemoryFormat::Contiguous };
-    let out = crate::copy::empty_of_format(&maps.sizes, this.dtype(), this.device(), format)?;
-    if pad.iter().all(|p| *p >= 0) {
-        return grow(border, &out, this, &amounts(pad, this.dim())).map(|()| out);
-    }
-    let (strides, indexed) = maps.indexed(&this.layout());
-    raw::visit(Visit::Get, &maps.sizes, (&out, &out.strides()), (this, &strides), &indexed);
+    let out = crate::copy::empty_of_format(&sizes, this.dtype(), this.device(), format)?;
+    write_padded(border, &out, this, &amounts(pad, this.dim()), this);
     Ok(out)
-}
-
-/// Copies the original to the middle of `out`, then the borders of one dimension after the other from inside `out`.
-fn grow(border: Border, out: &Tensor, this: &Tensor, amounts: &[(i64, i64)]) -> Result<()> {
-    let mut filled = out.layout();
-    for (d, (before, _)) in amounts.iter().enumerate() {
-        filled.offset += (before * filled.strides[d]) as usize;
-        filled.sizes[d] = this.sizes()[d];
-    }
-    raw::copy(&raw::window(out, filled.clone())?, this)?;
-    for (d, &(before, after)) in amounts.iter().enumerate().rev() {
-        let (size, step) = (filled.sizes[d], filled.strides[d]);
-        let slab = |i: i64| {
-            let mut slab = filled.clone();
-            slab.offset = (slab.offset as i64 + i * step) as usize;
-            slab.sizes[d] = 1;
-            raw::window(out, slab)
-        };
-        for i in (-before..0).chain(size..size + after) {
-            raw::copy(&slab(i)?, &slab(border.place(i, size))?)?;
-        }
-        filled.offset -= (before * step) as usize;
-        filled.sizes[d] += before + after;
-    }
-    Ok(())
 }
 
 fn fold_back(border: Border, grad: &Tensor, sizes: &[i64], pad: &[i64], spatial: usize) -> Result<Tensor> {

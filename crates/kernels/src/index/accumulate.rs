@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use super::walk::{Index, Run, Walk};
+use crate::cast::{Source, Target};
 use crate::dtype::{C32, C64, Element};
 use crate::strided::Operand;
 use crate::with_element;
@@ -48,16 +49,18 @@ unsafe fn combine_run<T: Accumulate, const HOW: u8>(walk: &Walk, run: Run) {
     // SAFETY: the run's pointers and strides are those of the caller's operands.
     unsafe {
         if dim.index != 0 {
-            for i in 0..dim.size as isize {
-                let at = dst.offset(i * dim.dst + rule.offset(*run.index.offset(i * dim.index)));
+            return rule.each_place(&run, dim.dst, |i, at| {
+                let at = dst.offset(at);
                 *at = combined::<T, HOW>(*at, *src.offset(i * dim.src));
-            }
-            return;
+            });
         }
         let dst = dst.offset(rule.offset(*run.index));
         if dim.dst == 1 && dim.src == 1 {
             let into = std::slice::from_raw_parts_mut(dst, dim.size);
             let from = std::slice::from_raw_parts(src, dim.size);
+            if HOW == 0 {
+                return add_rows(into, from);
+            }
             into.iter_mut().zip(from).for_each(|(a, b)| *a = combined::<T, HOW>(*a, *b));
             return;
         }
@@ -65,6 +68,12 @@ unsafe fn combine_run<T: Accumulate, const HOW: u8>(walk: &Walk, run: Run) {
             let at = dst.offset(i * dim.dst);
             *at = combined::<T, HOW>(*at, *src.offset(i * dim.src));
         }
+    }
+}
+
+crate::multiversion! {
+    fn add_rows<T: Accumulate>(into: &mut [T], from: &[T]) {
+        into.iter_mut().zip(from).for_each(|(a, b)| *a = a.sum(*b));
     }
 }
 
@@ -131,7 +140,21 @@ macro_rules! accumulate_float {
         fn smaller(self, other: Self) -> Self { if self.is_nan() || self <= other { self } else { other } }
     })* };
 }
-accumulate_float!(f16 bf16 f32 f64);
+accumulate_float!(f32 f64);
+
+macro_rules! accumulate_half {
+    ($($T:ty)*) => { $(impl Accumulate for $T {
+        #[inline(always)]
+        fn sum(self, other: Self) -> Self { <$T>::of(Source::to_f32(self) + Source::to_f32(other)) }
+        #[inline(always)]
+        fn prod(self, other: Self) -> Self { <$T>::of(Source::to_f32(self) * Source::to_f32(other)) }
+        #[inline(always)]
+        fn larger(self, other: Self) -> Self { <$T>::of(Source::to_f32(self).larger(Source::to_f32(other))) }
+        #[inline(always)]
+        fn smaller(self, other: Self) -> Self { <$T>::of(Source::to_f32(self).smaller(Source::to_f32(other))) }
+    })* };
+}
+accumulate_half!(f16 bf16);
 
 macro_rules! accumulate_complex {
     ($($T:ty)*) => { $(impl Accumulate for $T {

@@ -1,5 +1,6 @@
 //! Concatenation of contiguous blocks.
 
+use crate::bytes::copy_bytes;
 use crate::parallel::for_ranges;
 
 /// Bytes below which a copy stays on one thread.
@@ -43,9 +44,7 @@ pub unsafe fn cat(dst: *mut u8, rows: usize, parts: &[Part]) {
                 let skip = column.saturating_sub(start).min(part.bytes);
                 let n = (part.bytes - skip).min(range.end - at);
                 // SAFETY: byte `row * bytes + skip` of the piece and the `n` after it lie inside it, as does `at` in `dst`.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(part.ptr.add(row * part.bytes + skip), dst.at(at), n)
-                };
+                unsafe { copy_bytes(dst.at(at), part.ptr.add(row * part.bytes + skip), n) };
                 at += n;
                 start += part.bytes;
             }

@@ -18,6 +18,7 @@ mod fill;
 mod join;
 mod mask;
 mod moves;
+mod pad;
 mod triangle;
 mod walk;
 
@@ -30,6 +31,7 @@ pub use fill::fill_with;
 pub use join::{Part, cat};
 pub use mask::{count_true, mask_scatter, mask_select, nonzero};
 pub use moves::{get, put};
+pub use pad::{Border, pad};
 pub use triangle::{Side, triangle};
 pub use walk::Index;
 

@@ -1,10 +1,10 @@
 //! Reading from and writing to indexed places: element sizes only, no element types.
 
 use std::mem::MaybeUninit;
-use std::ptr::copy_nonoverlapping;
 
 use super::walk::{Index, Run, Walk};
 use super::with_bits;
+use crate::bytes::copy_bytes;
 use crate::strided::Operand;
 
 /// `dst[..] = src[.., index, ..]`: `src` is the indexed operand.
@@ -42,18 +42,7 @@ unsafe fn get_run<T: Copy>(walk: &Walk, run: Run) {
         if dim.index == 0 {
             return move_run(dst, src.offset(rule.offset(*run.index)), &run);
         }
-        if dim.index == 1 && dim.dst == 1 {
-            let indices = std::slice::from_raw_parts(run.index, dim.size);
-            let out = std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<T>>(), dim.size);
-            for (i, (out, index)) in out.iter_mut().zip(indices).enumerate() {
-                out.write(*src.offset(i as isize * dim.src + rule.offset(*index)));
-            }
-            return;
-        }
-        for i in 0..dim.size as isize {
-            let at = rule.offset(*run.index.offset(i * dim.index));
-            *dst.offset(i * dim.dst) = *src.offset(i * dim.src + at);
-        }
+        rule.each_place(&run, dim.src, |i, at| *dst.offset(i * dim.dst) = *src.offset(at));
     }
 }
 
@@ -67,10 +56,7 @@ unsafe fn put_run<T: Copy>(walk: &Walk, run: Run) {
         if dim.index == 0 {
             return move_run(dst.offset(rule.offset(*run.index)), src, &run);
         }
-        for i in 0..dim.size as isize {
-            let at = rule.offset(*run.index.offset(i * dim.index));
-            *dst.offset(i * dim.dst + at) = *src.offset(i * dim.src);
-        }
+        rule.each_place(&run, dim.dst, |i, at| *dst.offset(at) = *src.offset(i * dim.src));
     }
 }
 
@@ -82,7 +68,7 @@ unsafe fn move_run<T: Copy>(dst: *mut T, src: *const T, run: &Run) {
     // SAFETY: the caller's promise.
     unsafe {
         match (ds, ss) {
-            (1, 1) => copy_nonoverlapping(src, dst, n),
+            (1, 1) => copy_bytes(dst.cast(), src.cast(), n * size_of::<T>()),
             (1, 0) => {
                 std::slice::from_raw_parts_mut(dst.cast::<MaybeUninit<T>>(), n).fill(MaybeUninit::new(*src))
             }

@@ -61,6 +61,45 @@ impl Rule {
     pub fn offset(self, index: i64) -> isize {
         ((index + (self.size & (index >> 63))) * self.stride) as isize
     }
+
+    /// Calls `f(i, offset)` for every index of a run, with the offset in an operand that has the stride `step` beside.
+    ///
+    /// Offsets are computed a block at a time, so that neither waits for what `f` writes.
+    ///
+    /// # Safety
+    /// The run's indices are valid.
+    #[inline(always)]
+    pub unsafe fn each_place(self, run: &Run, step: isize, mut f: impl FnMut(isize, isize)) {
+        let mut places = [0_isize; PLACES];
+        for start in (0..run.dim.size).step_by(PLACES) {
+            let places = &mut places[..PLACES.min(run.dim.size - start)];
+            let (first, start) = (run.index.wrapping_offset(start as isize * run.dim.index), start as isize);
+            if run.dim.index == 1 {
+                // SAFETY: so many indices lie side by side.
+                let indices = unsafe { std::slice::from_raw_parts(first, places.len()) };
+                offsets(self, indices, start * step, step, places);
+            } else {
+                for (i, place) in (0..).zip(places.iter_mut()) {
+                    // SAFETY: index number `start + i` of the run.
+                    let index = unsafe { *first.offset(i * run.dim.index) };
+                    *place = (start + i) * step + self.offset(index);
+                }
+            }
+            (start..).zip(places.iter()).for_each(|(i, place)| f(i, *place));
+        }
+    }
+}
+
+/// Offsets that are computed at a time.
+const PLACES: usize = 64;
+
+crate::multiversion! {
+    /// `places[i] = first + i step`, and the offset that index `i` stands for.
+    fn offsets(rule: Rule, indices: &[i64], first: isize, step: isize, places: &mut [isize]) {
+        for (i, (place, index)) in places.iter_mut().zip(indices).enumerate() {
+            *place = first + i as isize * step + rule.offset(*index);
+        }
+    }
 }
 
 /// A loop nest over two operands of one element size and the indices of one of them.
