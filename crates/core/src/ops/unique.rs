@@ -14,24 +14,27 @@ use crate::{DType, Device, Result, Tensor, bail, op_list};
 pub(crate) static OPS: &[&OpDef] =
     op_list![_unique, _unique2, unique_consecutive, unique_dim, unique_dim_consecutive];
 
-/// Where runs of equal elements begin, and for every element its run.
+/// Where runs of equal elements begin.
 struct Runs {
     starts: Vec<i64>,
-    inverse: Vec<i64>,
     total: usize,
 }
 
 impl Runs {
     /// Of `n` elements, `same(i)` telling whether element `i` equals the one before it.
     fn new(n: usize, same: impl Fn(usize) -> bool) -> Runs {
-        let (mut starts, mut inverse) = (Vec::new(), Vec::with_capacity(n));
-        for i in 0..n {
-            if i == 0 || !same(i) {
-                starts.push(i as i64);
-            }
-            inverse.push(starts.len() as i64 - 1);
+        let starts = (0..n).filter(|&i| i == 0 || !same(i)).map(|i| i as i64).collect();
+        Runs { starts, total: n }
+    }
+
+    /// For every element its run, elements being where `order` took them from.
+    fn inverse<I: Copy>(&self, order: &[I], place: impl Fn(I) -> usize) -> Vec<i64> {
+        let mut inverse = vec![0; order.len()];
+        for (run, (start, length)) in self.starts.iter().zip(self.counts()).enumerate() {
+            let (start, length) = (*start as usize, length as usize);
+            order[start..start + length].iter().for_each(|at| inverse[place(*at)] = run as i64);
         }
-        Runs { starts, inverse, total: n }
+        inverse
     }
 
     fn counts(&self) -> Vec<i64> {
@@ -72,17 +75,18 @@ fn distinct(flat: &Tensor) -> Result<(Tensor, Runs)> {
     Ok((flat.index_select(0, &starts)?, runs))
 }
 
-/// Sorted distinct elements, for each element the position of its equal, and counts.
-fn unique_sorted(this: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+/// Sorted distinct elements, for each element the position of its equal if `inverse`, and counts.
+fn unique_sorted(this: &Tensor, inverse: bool) -> Result<(Tensor, Tensor, Tensor)> {
     refuse_meta("unique", this)?;
     let flat = this.contiguous_copy()?.detach().view([this.numel() as i64])?;
     let (sorted, order) = flat.sort()?;
     let (values, runs) = distinct(&sorted)?;
-    let order = order.to_vec::<i64>()?;
-    let mut inverse = vec![0; order.len()];
-    order.iter().zip(&runs.inverse).for_each(|(at, run)| inverse[*at as usize] = *run);
+    let inverse = match inverse {
+        true => integers(&runs.inverse(&order.to_vec::<i64>()?, |at| at as usize), &this.sizes())?,
+        false => integers(&[], &[0])?,
+    };
     let counts = runs.counts();
-    Ok((values, integers(&inverse, &this.sizes())?, integers(&counts, &[counts.len() as i64])?))
+    Ok((values, inverse, integers(&counts, &[counts.len() as i64])?))
 }
 
 fn optional(t: Tensor, wanted: bool) -> Result<Tensor> {
@@ -98,8 +102,8 @@ fn optional(t: Tensor, wanted: bool) -> Result<Tensor> {
 mod _unique {
     fn kernel(this: &Tensor, sorted: bool, return_inverse: bool) -> Result<(Tensor, Tensor)> {
         let _ = sorted;
-        let (values, inverse, _) = unique_sorted(this)?;
-        Ok((values, optional(inverse, return_inverse)?))
+        let (values, inverse, _) = unique_sorted(this, return_inverse)?;
+        Ok((values, inverse))
     }
 }
 
@@ -117,8 +121,8 @@ mod _unique2 {
         return_counts: bool,
     ) -> Result<(Tensor, Tensor, Tensor)> {
         let _ = sorted;
-        let (values, inverse, counts) = unique_sorted(this)?;
-        Ok((values, optional(inverse, return_inverse)?, optional(counts, return_counts)?))
+        let (values, inverse, counts) = unique_sorted(this, return_inverse)?;
+        Ok((values, inverse, optional(counts, return_counts)?))
     }
 }
 
@@ -167,8 +171,7 @@ fn unique_slices(this: &Tensor, dim: i64, sort: bool) -> Result<(Tensor, Tensor,
     let rows = slices(this, dim)?;
     let (order, runs) = row_order(&rows, sort)?;
     let first: Vec<i64> = runs.starts.iter().map(|s| order[*s as usize] as i64).collect();
-    let mut inverse = vec![0; order.len()];
-    order.iter().zip(&runs.inverse).for_each(|(at, run)| inverse[*at] = *run);
+    let inverse = runs.inverse(&order, |at| at);
     let values = this.detach().index_select(dim, &integers(&first, &[first.len() as i64])?)?;
     let counts = runs.counts();
     Ok((values, integers(&inverse, &[inverse.len() as i64])?, integers(&counts, &[counts.len() as i64])?))
@@ -195,7 +198,9 @@ mod unique_consecutive {
                 let flat = this.contiguous_copy()?.detach().view([this.numel() as i64])?;
                 let (values, runs) = distinct(&flat)?;
                 let counts = runs.counts();
-                (values, integers(&runs.inverse, &this.sizes())?, integers(&counts, &[counts.len() as i64])?)
+                let order: Vec<usize> = (0..runs.total).collect();
+                let inverse = integers(&runs.inverse(&order, |at| at), &this.sizes())?;
+                (values, inverse, integers(&counts, &[counts.len() as i64])?)
             }
         };
         Ok((values, optional(inverse, return_inverse)?, optional(counts, return_counts)?))

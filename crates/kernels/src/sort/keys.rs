@@ -43,11 +43,6 @@ impl Item for u128 {
     }
 }
 
-/// Whether keys of `dtype` need 64 bits.
-pub(super) fn is_wide(dtype: DType) -> bool {
-    matches!(dtype, DType::F64 | DType::I64)
-}
-
 #[inline(always)]
 fn single(x: f32) -> u64 {
     let bits = if x == 0.0 { 0 } else { x.to_bits() };
@@ -64,9 +59,11 @@ fn double(x: f64) -> u64 {
 
 /// Fills `items` with the keys of `items.len()` elements at `x`, all key bits flipped if `flip`.
 ///
+/// `int64` elements whose keys have 32 bits are at least `base` and less than `base + 2^32`.
+///
 /// # Safety
 /// The elements lie in readable memory of `dtype`.
-pub(super) unsafe fn fill<I: Item>(dtype: DType, x: *const u8, flip: bool, items: &mut [I]) {
+pub(super) unsafe fn fill<I: Item>(dtype: DType, x: *const u8, base: i64, flip: bool, items: &mut [I]) {
     let mask = if !flip { 0 } else { u64::MAX >> (64 - I::BITS) };
     macro_rules! each {
         ($t:ty, |$x:ident| $key:expr) => {{
@@ -83,6 +80,7 @@ pub(super) unsafe fn fill<I: Item>(dtype: DType, x: *const u8, flip: bool, items
         DType::I8 => each!(i8, |x| (i64::from(x) + 128) as u64),
         DType::I16 => each!(i16, |x| (i64::from(x) + (1 << 15)) as u64),
         DType::I32 => each!(i32, |x| (i64::from(x) + (1 << 31)) as u64),
+        DType::I64 if I::BITS == 32 => each!(i64, |x| x.wrapping_sub(base) as u64),
         DType::I64 => each!(i64, |x| x as u64 ^ 1 << 63),
         DType::F16 => each!(f16, |x| single(x.to_f32())),
         DType::BF16 => each!(bf16, |x| single(x.to_f32())),

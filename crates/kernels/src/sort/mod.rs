@@ -13,9 +13,13 @@ mod tests;
 pub use search::search_sorted;
 pub use select::{Select, mode, select, top};
 
-use self::keys::{Item, fill, is_wide, pick};
+use std::sync::{Mutex, PoisonError};
+
+use self::keys::{Item, fill, pick};
 use crate::dtype::DType;
-use crate::parallel::for_tasks;
+use crate::gemm::buffer;
+use crate::multiversion;
+use crate::parallel::{for_ranges, for_tasks};
 
 /// Elements that are worth a task.
 const GRAIN: usize = 1 << 12;
@@ -42,26 +46,77 @@ impl RowsOf {
         self.ptr.wrapping_add(i * self.n * self.dtype.size())
     }
 
-    /// Calls `f` with each row's number and items, rows shared among threads.
+    /// What keys of these elements are made of.
     ///
     /// # Safety
     /// The rows lie in readable memory.
-    unsafe fn each<I: Item>(&self, flip: bool, f: impl Fn(usize, &mut Vec<I>) + Sync) {
+    unsafe fn keys(&self) -> Keys {
+        match self.dtype {
+            DType::F64 => Keys { wide: true, base: 0 },
+            DType::I64 => {
+                // SAFETY: as the caller promises.
+                let (least, greatest) = unsafe { span(self.ptr.cast(), self.rows * self.n) };
+                let wide = greatest.wrapping_sub(least) as u64 > u64::from(u32::MAX);
+                Keys { wide, base: least }
+            }
+            _ => Keys { wide: false, base: 0 },
+        }
+    }
+
+    /// Calls `f` with each row's number, its items and as much memory again, rows shared among threads.
+    ///
+    /// # Safety
+    /// The rows lie in readable memory; `keys` is theirs, and says whether items are wide.
+    unsafe fn each<I: Item>(&self, keys: Keys, flip: bool, f: impl Fn(usize, &mut [I], &mut [I]) + Sync) {
         let group = (GRAIN / self.n.max(1)).max(1);
         let run = |task: usize| {
-            let mut items = Vec::new();
-            for i in task * group..((task + 1) * group).min(self.rows) {
-                items.clear();
-                items.resize(self.n, I::new(0, 0));
-                // SAFETY: as the caller promises.
-                unsafe { fill(self.dtype, self.row(i), flip, &mut items) };
-                f(i, &mut items);
-            }
+            // Kept from call to call: fresh pages would cost more than the sorting.
+            buffer::with::<i64, _>(buffer::A, 2 * self.n * size_of::<I>() / 8, |memory| {
+                // SAFETY: so many items, aligned and of any value.
+                let memory = unsafe { std::slice::from_raw_parts_mut(memory.cast::<I>(), 2 * self.n) };
+                let (items, other) = memory.split_at_mut(self.n);
+                for i in task * group..((task + 1) * group).min(self.rows) {
+                    // SAFETY: as the caller promises.
+                    unsafe { fill(self.dtype, self.row(i), keys.base, flip, items) };
+                    f(i, items, other);
+                }
+            });
         };
         let tasks = self.rows.div_ceil(group);
         // A single row is left to the sort itself to share.
         if tasks == 1 { run(0) } else { for_tasks(tasks, run) }
     }
+}
+
+/// How elements become keys.
+#[derive(Clone, Copy)]
+struct Keys {
+    /// Whether they need 64 bits.
+    wide: bool,
+    /// What is taken off `int64` elements that fit into 32 bits then.
+    base: i64,
+}
+
+multiversion! {
+    fn extremes(x: &[i64]) -> (i64, i64) {
+        x.iter().fold((i64::MAX, i64::MIN), |(low, high), x| (low.min(*x), high.max(*x)))
+    }
+}
+
+/// The least and the greatest of `n` elements.
+///
+/// # Safety
+/// The elements lie in readable memory.
+unsafe fn span(x: *const i64, n: usize) -> (i64, i64) {
+    let (all, start) = (Mutex::new((i64::MAX, i64::MIN)), x.addr());
+    for_ranges(n, GRAIN * 8, |range| {
+        // SAFETY: elements that the caller vouches for.
+        let part = unsafe { std::slice::from_raw_parts((start as *const i64).add(range.start), range.len()) };
+        let (low, high) = extremes(part);
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        *all = (all.0.min(low), all.1.max(high));
+    });
+    all.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where results go: values (of the input's dtype) and indices, `width` a row.
@@ -104,18 +159,11 @@ impl Found {
 pub unsafe fn sort(x: RowsOf, descending: bool, found: Found) {
     // SAFETY: as the caller promises.
     unsafe {
-        if is_wide(x.dtype) {
-            x.each::<u128>(descending, |i, items| sort_row(&x, i, items, &found));
+        let keys = x.keys();
+        if keys.wide {
+            x.each::<u128>(keys, descending, |i, items, other| found.write(&x, i, radix::sort(items, other)));
         } else {
-            x.each::<u64>(descending, |i, items| sort_row(&x, i, items, &found));
+            x.each::<u64>(keys, descending, |i, items, other| found.write(&x, i, radix::sort(items, other)));
         }
     }
-}
-
-/// # Safety
-/// As [`sort`].
-unsafe fn sort_row<I: Item>(x: &RowsOf, i: usize, items: &mut Vec<I>, found: &Found) {
-    radix::sort(items);
-    // SAFETY: as the caller promises.
-    unsafe { found.write(x, i, items) };
 }

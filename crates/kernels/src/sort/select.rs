@@ -1,6 +1,6 @@
 //! The k-th or the k extreme elements of each row, and the most frequent one.
 
-use super::keys::{Item, is_wide, nan_key};
+use super::keys::{Item, nan_key};
 use super::{Found, RowsOf};
 
 /// Which element of each row to find.
@@ -21,10 +21,11 @@ pub enum Select {
 pub unsafe fn select(which: Select, x: RowsOf, found: Found) {
     // SAFETY: as the caller promises.
     unsafe {
-        if is_wide(x.dtype) {
-            x.each::<u128>(false, |i, items| found.write(&x, i, &[pick(which, nan_key(x.dtype), items)]));
+        let (keys, nan) = (x.keys(), nan_key(x.dtype));
+        if keys.wide {
+            x.each::<u128>(keys, false, |i, items, _| found.write(&x, i, &[pick(which, nan, items)]));
         } else {
-            x.each::<u64>(false, |i, items| found.write(&x, i, &[pick(which, nan_key(x.dtype), items)]));
+            x.each::<u64>(keys, false, |i, items, _| found.write(&x, i, &[pick(which, nan, items)]));
         }
     }
 }
@@ -50,10 +51,11 @@ fn pick<I: Item>(which: Select, nan: Option<u64>, items: &mut [I]) -> I {
 pub unsafe fn top(k: usize, largest: bool, x: RowsOf, found: Found) {
     // SAFETY: as the caller promises.
     unsafe {
-        if is_wide(x.dtype) {
-            x.each::<u128>(largest, |i, items| found.write(&x, i, first(items, k)));
+        let keys = x.keys();
+        if keys.wide {
+            x.each::<u128>(keys, largest, |i, items, _| found.write(&x, i, first(items, k)));
         } else {
-            x.each::<u64>(largest, |i, items| found.write(&x, i, first(items, k)));
+            x.each::<u64>(keys, largest, |i, items, _| found.write(&x, i, first(items, k)));
         }
     }
 }
@@ -108,16 +110,17 @@ fn sieve<I: Item>(items: &mut [I], k: usize) -> usize {
 pub unsafe fn mode(x: RowsOf, found: Found) {
     // SAFETY: as the caller promises.
     unsafe {
-        if is_wide(x.dtype) {
-            x.each::<u128>(false, |i, items| found.write(&x, i, &[most_frequent(items)]));
+        let keys = x.keys();
+        if keys.wide {
+            x.each::<u128>(keys, false, |i, items, other| found.write(&x, i, &[most_frequent(items, other)]));
         } else {
-            x.each::<u64>(false, |i, items| found.write(&x, i, &[most_frequent(items)]));
+            x.each::<u64>(keys, false, |i, items, other| found.write(&x, i, &[most_frequent(items, other)]));
         }
     }
 }
 
-fn most_frequent<I: Item>(items: &mut Vec<I>) -> I {
-    super::radix::sort(items);
+fn most_frequent<I: Item>(items: &mut [I], other: &mut [I]) -> I {
+    let items = super::radix::sort(items, other);
     let runs = items.chunk_by(|a, b| a.key() == b.key());
     let longest = runs.fold(&items[..0], |best, run| if run.len() > best.len() { run } else { best });
     longest[longest.len() - 1]

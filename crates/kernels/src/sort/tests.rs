@@ -117,3 +117,21 @@ fn searching_counts_what_is_before() {
     search_sorted(3, &[30, 10, 20, 1, 2, 3], Some(&[1, 2, 0, 0, 1, 2]), &[15_i64, 15], false, &mut out);
     assert_eq!(out, [1, 3]);
 }
+
+#[test]
+fn close_and_distant_integers_sort_alike() {
+    for by in [1, 1 << 20, 1 << 50] {
+        let x: Vec<i64> = (0..10_000).map(|i| (i * 7919 % 1009 - 500) * by).collect();
+        for descending in [false, true] {
+            let (mut values, mut indices) = (vec![0_i64; x.len()], vec![0_i64; x.len()]);
+            let rows = RowsOf { dtype: DType::I64, ptr: x.as_ptr().cast(), rows: 1, n: x.len() };
+            let found = Found { values: values.as_mut_ptr().cast(), indices: indices.as_mut_ptr() };
+            // SAFETY: as many elements on all sides.
+            unsafe { sort(rows, descending, found) };
+            let mut want: Vec<(i64, i64)> = x.iter().copied().zip(0..).collect();
+            want.sort_by_key(|(x, _)| if descending { -*x } else { *x });
+            assert!(want.iter().map(|w| w.1).eq(indices), "times {by}, descending {descending}");
+            assert!(want.iter().map(|w| w.0).eq(values));
+        }
+    }
+}
