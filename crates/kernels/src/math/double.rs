@@ -4,7 +4,7 @@
 //! Coefficients are minimax fits of our own; the tests measure what they give against the library.
 
 use super::{Real, forward, horner, shared};
-use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, LOG2_E, LOG10_E};
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, LN_2, LOG2_E, LOG10_E};
 
 /// `ln 2`, `log10 2` and `pi/2` in pieces: the first is exact times a small integer, the sum has far more bits than `f64`.
 const LN2_HI: f64 = 0.693_147_180_369_123_8;
@@ -15,6 +15,9 @@ const PIO2: [f64; 3] = [FRAC_PI_2, 6.123_233_995_736_766e-17, -1.497_384_904_859
 
 /// Adding and subtracting this rounds to an integer, whose bits are then the low ones.
 const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// Above this the square is lost beside 1, or 1 beside the square.
+const HUGE: f64 = 1e20;
 
 /// Beyond this the three pieces of `pi/2` no longer give a full remainder.
 const FAR: f64 = 1e6;
@@ -76,6 +79,13 @@ fn exp_less_one(r: f64) -> f64 {
 fn scale(p: f64, k: i64) -> f64 {
     let half = k >> 1;
     p * power_of_two(half) * power_of_two(k.wrapping_sub(half))
+}
+
+/// `e^x / 2`, which does not overflow before it must.
+#[inline(always)]
+fn half_exp(x: f64) -> f64 {
+    let (k, p) = reduce_exp(clamp(x, -746.0, 712.0));
+    scale(p + 1.0, k.wrapping_sub(1))
 }
 
 /// `x = 2^k (1 + f)` with `1 + f` between `sqrt(1/2)` and `sqrt 2`: gives `(k, f)`, for positive finite `x`.
@@ -197,8 +207,8 @@ macro_rules! from_std {
 #[allow(clippy::eq_op)]
 impl Real for f64 {
     shared!(f64);
-    forward!(f64: asin, acos, atan, sinh, cosh);
-    from_library!(asinh = asinh, acosh = acosh, atanh = atanh, erf = erf, erfc = erfc, lgamma = lgamma);
+    forward!(f64: asin, acos, atan);
+    from_library!(erf = erf, erfc = erfc, lgamma = lgamma);
     from_std!(sin_far = sin, cos_far = cos, tan_far = tan);
 
     #[inline(always)]
@@ -280,9 +290,49 @@ impl Real for f64 {
     fn atan2(self, x: f64) -> f64 {
         f64::atan2(self, x)
     }
-    #[inline]
+    #[inline(always)]
+    fn sinh(self) -> f64 {
+        let t = self.abs();
+        let (half, less) = (half_exp(t), Real::expm1(clamp(t, 0.0, 1.0)));
+        let y = if t < 1.0 { 0.5 * (less + less / (less + 1.0)) } else { half - 0.25 / half };
+        if self == 0.0 { self } else { y.copysign(self) }
+    }
+    #[inline(always)]
+    fn cosh(self) -> f64 {
+        let half = half_exp(self.abs());
+        half + 0.25 / half
+    }
+    #[inline(always)]
+    fn asinh(self) -> f64 {
+        let t = self.abs();
+        let s = t * t;
+        let over = t + s / (1.0 + (1.0 + s).sqrt());
+        let y = Real::log1p(if t > HUGE { t } else { over }) + if t > HUGE { LN_2 } else { 0.0 };
+        if self == 0.0 { self } else { y.copysign(self) }
+    }
+    #[inline(always)]
+    fn acosh(self) -> f64 {
+        let t = self - 1.0;
+        let over = t + t.mul_add(t, 2.0 * t).sqrt();
+        let y = Real::log1p(if self > HUGE { self } else { over }) + if self > HUGE { LN_2 } else { 0.0 };
+        if self < 1.0 { f64::NAN } else { y }
+    }
+    #[inline(always)]
+    fn atanh(self) -> f64 {
+        let t = self.abs();
+        let y = 0.5 * Real::log1p(2.0 * t / (1.0 - t));
+        if self == 0.0 { self } else { y.copysign(self) }
+    }
+    #[inline(always)]
     fn hypot(self, other: f64) -> f64 {
-        f64::hypot(self, other)
+        let (x, y) = (self.abs(), other.abs());
+        let (low, high) = if x < y { (x, y) } else { (y, x) };
+        // Squares neither overflow nor vanish after a multiplication that is exact.
+        let by = if high > 1e150 { 2.0_f64.powi(-600) } else { 1.0 };
+        let by = if high < 1e-150 { 2.0_f64.powi(600) } else { by };
+        let (low, high) = (low * by, high * by);
+        let length = high.mul_add(high, low * low).sqrt() / by;
+        if x == f64::INFINITY || y == f64::INFINITY { f64::INFINITY } else { length }
     }
     #[inline]
     fn pow(self, exponent: f64) -> f64 {
@@ -315,7 +365,7 @@ mod tests {
         let near = |x: f64| !x.is_far();
         let all = |_| true;
         type Function = fn(f64) -> f64;
-        let cases: [(&str, Function, Function, f64); 8] = [
+        let cases: [(&str, Function, Function, f64); 13] = [
             ("exp", Real::exp, f64::exp, 2.0),
             ("exp2", Real::exp2, f64::exp2, 2.0),
             ("expm1", Real::expm1, f64::exp_m1, 3.0),
@@ -324,6 +374,11 @@ mod tests {
             ("log10", Real::log10, f64::log10, 3.0),
             ("log1p", Real::log1p, f64::ln_1p, 3.0),
             ("tanh", Real::tanh, f64::tanh, 4.0),
+            ("sinh", Real::sinh, f64::sinh, 4.0),
+            ("cosh", Real::cosh, f64::cosh, 3.0),
+            ("asinh", Real::asinh, libm::asinh, 4.0),
+            ("acosh", Real::acosh, |x| if x < 1.0 { f64::NAN } else { libm::acosh(x) }, 4.0),
+            ("atanh", Real::atanh, libm::atanh, 4.0),
         ];
         for (name, f, exact, limit) in cases {
             let (error, x) = worst(f, exact, all);
@@ -337,6 +392,24 @@ mod tests {
             let (error, x) = worst(f, exact, near);
             assert!(error <= 3.0, "{name}({x:e}): {error} ulp");
         }
+    }
+
+    #[test]
+    fn lengths_neither_overflow_nor_vanish() {
+        let patterns = (0..1_u64 << 18).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for bits in patterns {
+            let x = f64::from_bits(bits);
+            let y = x * f64::from((bits % 1000) as u32 + 1) / 300.0;
+            let (got, want) = (Real::hypot(x, y), libm::hypot(x, y));
+            assert!(
+                got == want
+                    || got.is_nan() && want.is_nan()
+                    || (got - want).abs() <= 2.0 * (want.next_up() - want),
+                "{x:e} {y:e}"
+            );
+        }
+        assert_eq!(Real::hypot(f64::NEG_INFINITY, f64::NAN), f64::INFINITY);
+        assert!(Real::hypot(0.0_f64, f64::NAN).is_nan());
     }
 
     #[test]
