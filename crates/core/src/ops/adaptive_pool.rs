@@ -4,6 +4,7 @@ use cresset_kernels::pool as kernels;
 use cresset_kernels::rows::by_rows;
 use cresset_macros::op;
 
+use crate::MemoryFormat;
 use crate::autograd::Meta;
 use crate::dense::{cast, dense, rows, slice, slice_mut};
 use crate::layout::Dims;
@@ -200,12 +201,18 @@ mod adaptive_max_pool1d {
     }
 }
 
+/// Whether one average of all is the mean, as PyTorch takes it: also of complex numbers, and of nothing.
+fn is_mean(this: &Tensor, spatial: usize) -> bool {
+    let rank = spatial + 1..=spatial + 2;
+    let dense = rank.contains(&this.dim()) && this.layout().suggested_format() == MemoryFormat::Contiguous;
+    this.is_complex() && this.dim() > spatial || this.is_floating_point() && dense
+}
+
 /// Averages of `output_size` windows over the last two dimensions.
 #[op("adaptive_avg_pool2d(Tensor self, SymInt[2] output_size) -> Tensor", composite, out = "out")]
 mod adaptive_avg_pool2d {
     fn kernel(this: &Tensor, output_size: &[i64]) -> Result<Tensor> {
-        if this.is_complex() && this.dim() > 2 && *output_size == [1; 2] {
-            // PyTorch takes the mean then, which knows complex numbers.
+        if is_mean(this, 2) && *output_size == [1; 2] {
             return crate::ops::mean_dim::call(this, Some(&[-2, -1]), true, None);
         }
         _adaptive_avg_pool2d::call(this, output_size)
@@ -279,8 +286,7 @@ mod adaptive_max_pool2d_backward {
 )]
 mod adaptive_avg_pool3d {
     fn kernel(this: &Tensor, output_size: &[i64]) -> Result<Tensor> {
-        if this.is_complex() && this.dim() > 3 && *output_size == [1; 3] {
-            // PyTorch takes the mean then, which knows complex numbers.
+        if is_mean(this, 3) && *output_size == [1; 3] {
             return crate::ops::mean_dim::call(this, Some(&[-3, -2, -1]), true, None);
         }
         _adaptive_avg_pool3d::call(this, output_size)

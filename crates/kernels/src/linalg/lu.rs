@@ -7,6 +7,8 @@ use super::vector::axpy;
 
 /// Columns that are factored one by one; wider matrices are halved.
 const NARROW: usize = 16;
+/// Rows from which narrow matrices are brought into columns first.
+const TALL: usize = 24;
 
 /// Factors `a = P L U` in place: `L` (unit diagonal) below the diagonal, `U` on and above it.
 ///
@@ -15,7 +17,7 @@ const NARROW: usize = 16;
 pub fn lu<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32], pivot: bool) -> i32 {
     let steps = a.rows.min(a.cols);
     if a.cols <= NARROW || steps <= 1 {
-        return narrow(a, pivots, pivot);
+        return if a.rows > TALL { by_columns(a, pivots, pivot) } else { narrow(a, pivots, pivot) };
     }
     let left = steps / 2;
     let (m, n) = (a.rows, a.cols);
@@ -55,6 +57,40 @@ fn narrow<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32], pivot: bool) -> i3
         }
     }
     info
+}
+
+/// As [`narrow`], in memory where the elements of a column are neighbours: few long loops instead of many short ones.
+fn by_columns<T: Field>(a: &mut MatrixMut<T>, pivots: &mut [i32], pivot: bool) -> i32 {
+    let (m, mut info) = (a.rows, 0);
+    let mut columns: Vec<T> = (0..a.cols * m).map(|at| a.at(at % m, at / m)).collect();
+    for (j, place) in pivots.iter_mut().enumerate() {
+        let p = if pivot { j + largest(&columns[j * m + j..(j + 1) * m]) } else { j };
+        *place = p as i32 + 1;
+        columns.chunks_exact_mut(m).for_each(|column| column.swap(j, p));
+        let (done, rest) = columns.split_at_mut((j + 1) * m);
+        let [pivot, factors @ ..] = &mut done[j * m + j..] else { continue };
+        if *pivot == T::ZERO {
+            info = if info == 0 { j as i32 + 1 } else { info };
+            continue;
+        }
+        factors.iter_mut().for_each(|x| *x /= *pivot);
+        rest.chunks_exact_mut(m).for_each(|column| axpy(-column[j], factors, &mut column[j + 1..]));
+    }
+    for i in 0..m {
+        a.row_mut(i).iter_mut().enumerate().for_each(|(j, x)| *x = columns[j * m + i]);
+    }
+    info
+}
+
+/// The place of the largest element, the first of equals.
+fn largest<T: Field>(x: &[T]) -> usize {
+    let mut best = (0, x[0].size());
+    for (i, x) in x.iter().enumerate().skip(1) {
+        if x.size() > best.1 {
+            best = (i, x.size());
+        }
+    }
+    best.0
 }
 
 /// The row, from `j` on, with the largest element in column `j`.

@@ -22,6 +22,8 @@ ordered!(
 
 /// Elements that are worth a task.
 const GRAIN: usize = 1 << 14;
+/// Windows of a row that are looked at together.
+const LANES: usize = 8;
 
 #[inline(always)]
 #[allow(clippy::eq_op)] // NaN is what differs from itself
@@ -38,8 +40,18 @@ multiversion! {
         let at = &mut at[..n];
         match stride {
             1 => {
-                for (i, x) in x[..n].iter().enumerate() {
-                    improve(*x, first + i as u32, &mut best[i], &mut at[i]);
+                // Rows are often shorter than what a loop of unknown length would be vectorised for.
+                let (x, x_rest) = x[..n].as_chunks::<LANES>();
+                let (best, best_rest) = best.as_chunks_mut::<LANES>();
+                let (at, at_rest) = at.as_chunks_mut::<LANES>();
+                for (c, x) in x.iter().enumerate() {
+                    for i in 0..LANES {
+                        improve(x[i], first + (c * LANES + i) as u32, &mut best[c][i], &mut at[c][i]);
+                    }
+                }
+                let first = first + (n - x_rest.len()) as u32;
+                for (i, x) in x_rest.iter().enumerate() {
+                    improve(*x, first + i as u32, &mut best_rest[i], &mut at_rest[i]);
                 }
             }
             2 => {
@@ -67,13 +79,14 @@ impl Windows {
             for kh in 0..self.kernel[1] {
                 let Some(y) = self.at(1, h, kh) else { continue };
                 let row = (z * self.input[1] + y) * self.input[2];
+                let unnamed = at.contains(&u32::MAX);
                 for k in 0..self.kernel[2] {
                     let (windows, start) = self.inside(k);
                     if windows.is_empty() {
                         continue;
                     }
                     let (best, at) = (&mut best[windows.clone()], &mut at[windows]);
-                    if at.contains(&u32::MAX) {
+                    if unnamed {
                         name_first(at, row + start, self.stride[2]);
                     }
                     step(
