@@ -7,7 +7,7 @@ use cresset_core::ops::randint;
 use cresset_core::random::Generator;
 use cresset_data::{
     BatchSampler, DataLoader, Dataset, DistributedSampler, RandomSampler, Sampler, SequentialSampler,
-    SubsetRandomSampler, WeightedRandomSampler, random_split,
+    SubsetRandomSampler, WeightedRandomSampler, random_split_fractions_with, random_split_with,
 };
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -217,9 +217,9 @@ fn parts(o: Options<'_>) -> Result<Json, Reason> {
     let fractions = o.list("lengths", Json::as_f64);
     let parts = if o.list("lengths", Json::as_u64).len() == fractions.len() {
         let lengths: Vec<usize> = fractions.iter().map(|l| *l as usize).collect();
-        random_split(&dataset, &lengths, generator.as_ref())
+        random_split_with(&dataset, &lengths, |o| o.generator(generator))
     } else {
-        cresset_data::random_split_fractions(&dataset, &fractions, generator.as_ref())
+        random_split_fractions_with(&dataset, &fractions, |o| o.generator(generator))
     };
     Ok(parts.map_err(text)?.iter().map(|part| Json::from(part.indices().to_vec())).collect())
 }

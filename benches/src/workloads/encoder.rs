@@ -2,7 +2,7 @@
 
 use cresset_core::random::manual_seed;
 use cresset_core::{Result, no_grad};
-use cresset_nn::{Activation, Module, TransformerEncoder, TransformerEncoderLayer};
+use cresset_nn::{Activation, Forward, Module, TransformerEncoder, TransformerEncoderLayer};
 
 use super::seeded;
 use crate::measure::Workload;
@@ -22,7 +22,7 @@ fn inference(name: &str, layers: i64, sizes: [i64; 3]) -> Workload {
         let x = seeded(&sizes, 0)?;
         Ok(move || {
             let _guard = no_grad();
-            model.forward(&x, |masks| masks)
+            model.forward(&x)
         })
     })
 }

@@ -53,21 +53,48 @@ impl<D: Dataset> Dataset for Subset<D> {
     }
 }
 
+/// How [`random_split_with`] cuts.
+#[derive(Clone, Debug, Default)]
+pub struct SplitOptions {
+    generator: Option<Generator>,
+}
+
+impl SplitOptions {
+    /// Draws the order from that generator instead of the default one.
+    #[must_use]
+    pub fn generator(mut self, generator: impl Into<Option<Generator>>) -> Self {
+        self.generator = generator.into();
+        self
+    }
+
+    fn source(&self) -> &Generator {
+        self.generator.as_ref().unwrap_or(default_generator())
+    }
+}
+
 /// Cuts a dataset at random into parts of those lengths: `torch.utils.data.random_split`.
 ///
 /// # Errors
 /// `Value` unless the lengths add up to that of the dataset.
-pub fn random_split<D: Dataset>(
+pub fn random_split<D: Dataset>(dataset: &Arc<D>, lengths: &[usize]) -> Result<Vec<Subset<D>>> {
+    random_split_with(dataset, lengths, |o| o)
+}
+
+/// [`random_split`] with optional settings.
+///
+/// # Errors
+/// As there.
+pub fn random_split_with<D: Dataset>(
     dataset: &Arc<D>,
     lengths: &[usize],
-    generator: Option<&Generator>,
+    options: impl FnOnce(SplitOptions) -> SplitOptions,
 ) -> Result<Vec<Subset<D>>> {
     ensure!(
-        lengths.iter().sum::<usize>() == dataset.len(),
+        lengths.iter().try_fold(0, |sum: usize, n| sum.checked_add(*n)) == Some(dataset.len()),
         Value,
         "Sum of input lengths does not equal the length of the input dataset!"
     );
-    let order = permutation(dataset.len(), generator.unwrap_or(default_generator()));
+    let order = permutation(dataset.len(), options(SplitOptions::default()).source());
     let mut rest = order.as_slice();
     let part = |length: &usize| {
         let (part, tail) = rest.split_at(*length);
@@ -81,10 +108,18 @@ pub fn random_split<D: Dataset>(
 ///
 /// # Errors
 /// `Value` unless each fraction is between 0 and 1 and they add up to 1.
-pub fn random_split_fractions<D: Dataset>(
+pub fn random_split_fractions<D: Dataset>(dataset: &Arc<D>, fractions: &[f64]) -> Result<Vec<Subset<D>>> {
+    random_split_fractions_with(dataset, fractions, |o| o)
+}
+
+/// [`random_split_fractions`] with optional settings.
+///
+/// # Errors
+/// As there.
+pub fn random_split_fractions_with<D: Dataset>(
     dataset: &Arc<D>,
     fractions: &[f64],
-    generator: Option<&Generator>,
+    options: impl FnOnce(SplitOptions) -> SplitOptions,
 ) -> Result<Vec<Subset<D>>> {
     let sum: f64 = fractions.iter().sum();
     ensure!(
@@ -102,7 +137,7 @@ pub fn random_split_fractions<D: Dataset>(
         let part = i % lengths.len();
         lengths[part] += 1;
     }
-    random_split(dataset, &lengths, generator)
+    random_split_with(dataset, &lengths, options)
 }
 
 /// Datasets one behind the other.

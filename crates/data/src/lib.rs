@@ -21,7 +21,10 @@ mod stack;
 mod workers;
 
 pub use collate::Collate;
-pub use combine::{ConcatDataset, MapDataset, Subset, random_split, random_split_fractions};
+pub use combine::{
+    ConcatDataset, MapDataset, SplitOptions, Subset, random_split, random_split_fractions,
+    random_split_fractions_with, random_split_with,
+};
 /// The result of the derived functions.
 pub use cresset_core::Result;
 /// Derives [`trait@Collate`] for a struct.

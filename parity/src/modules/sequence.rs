@@ -147,8 +147,11 @@ fn embedding_bag(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
         o.include_last_offset(a.flag("include_last_offset", false))
     });
     Ok(Subject::named(layer?, |m, x| {
-        let (args, weights) = (x.positional(), x.keyword("per_sample_weights"));
-        Ok(vec![m.forward(&args[0], args.get(1), weights.as_ref())?])
+        let args = x.positional();
+        let set = |o: nn::BagOptions| {
+            o.offsets(args.get(1).cloned()).per_sample_weights(x.keyword("per_sample_weights"))
+        };
+        Ok(vec![m.forward_with(&args[0], set)?])
     }))
 }
 
@@ -172,7 +175,7 @@ fn attention(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     });
     Ok(Subject::named(layer?, |m, x| {
         let args = x.positional();
-        let (out, weights) = m.forward(&args[0], &args[1], &args[2], |o| {
+        let (out, weights) = m.forward_with(&args[0], &args[1], &args[2], |o| {
             let o = o.key_padding_mask(x.keyword("key_padding_mask")).attn_mask(x.keyword("attn_mask"));
             let o = o.need_weights(x.flag("need_weights", true)).is_causal(x.flag("is_causal", false));
             o.average_attn_weights(x.flag("average_attn_weights", true))
@@ -245,13 +248,13 @@ fn encoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     }
     if d.name() == "TransformerEncoderLayer" {
         return Ok(Subject::named(encoder_layer(d, pack)?, |m, x| {
-            Ok(vec![m.forward(&x.positional()[0], |o| masks(x, o))?])
+            Ok(vec![m.forward_with(&x.positional()[0], |o| masks(x, o))?])
         }));
     }
     let (layer, number, norm) = stack(d, pack)?;
     let layer = encoder_layer(&layer, pack)?;
     let stack = nn::TransformerEncoder::with(&layer, number, |o| o.norm(norm))?;
-    Ok(Subject::named(stack, |m, x| Ok(vec![m.forward(&x.positional()[0], |o| masks(x, o))?])))
+    Ok(Subject::named(stack, |m, x| Ok(vec![m.forward_with(&x.positional()[0], |o| masks(x, o))?])))
 }
 
 fn decoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
@@ -263,7 +266,7 @@ fn decoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     if d.name() == "TransformerDecoderLayer" {
         return Ok(Subject::named(decoder_layer(d, pack)?, |m, x| {
             let args = x.positional();
-            Ok(vec![m.forward(&args[0], &args[1], |o| masks(x, o))?])
+            Ok(vec![m.forward_with(&args[0], &args[1], |o| masks(x, o))?])
         }));
     }
     let (layer, number, norm) = stack(d, pack)?;
@@ -271,7 +274,7 @@ fn decoder(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     let stack = nn::TransformerDecoder::with(&layer, number, |o| o.norm(norm))?;
     Ok(Subject::named(stack, |m, x| {
         let args = x.positional();
-        Ok(vec![m.forward(&args[0], &args[1], |o| masks(x, o))?])
+        Ok(vec![m.forward_with(&args[0], &args[1], |o| masks(x, o))?])
     }))
 }
 
@@ -301,7 +304,7 @@ fn transformer(d: &Description, pack: &Pack) -> Result<Subject, Failure> {
     });
     Ok(Subject::named(model?, |m, x| {
         let args = x.positional();
-        let out = m.forward(&args[0], &args[1], |o| {
+        let out = m.forward_with(&args[0], &args[1], |o| {
             let o = o.src_mask(x.keyword("src_mask")).tgt_mask(x.keyword("tgt_mask"));
             let o = o.memory_mask(x.keyword("memory_mask"));
             let o = o.src_key_padding_mask(x.keyword("src_key_padding_mask"));

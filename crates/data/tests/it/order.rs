@@ -7,7 +7,8 @@ use cresset_core::ops::randint;
 use cresset_core::random::{Generator, manual_seed};
 use cresset_data::{
     BatchSampler, ConcatDataset, DataLoader, Dataset, DistributedSampler, MapDataset, RandomSampler, Sampler,
-    Subset, SubsetRandomSampler, WeightedRandomSampler, random_split, random_split_fractions,
+    Subset, SubsetRandomSampler, WeightedRandomSampler, random_split, random_split_fractions_with,
+    random_split_with,
 };
 
 /// Sample `i` is `i`.
@@ -101,16 +102,17 @@ fn distributed_parts_follow_the_epoch() {
 #[test]
 fn random_split_cuts_one_permutation() {
     let all = Arc::new(Numbers(23));
-    let parts = random_split(&all, &[15, 5, 3], Some(&Generator::new(0))).unwrap();
+    let parts = random_split_with(&all, &[15, 5, 3], |o| o.generator(Generator::new(0))).unwrap();
     assert_eq!(parts[1].indices(), [12, 5, 17, 11, 2]);
     assert_eq!(parts[2].indices(), [18, 0, 21]);
-    let lengths: Vec<usize> = random_split_fractions(&all, &[0.3, 0.3, 0.4], Some(&Generator::new(0)))
-        .unwrap()
-        .iter()
-        .map(Dataset::len)
-        .collect();
+    let lengths: Vec<usize> =
+        random_split_fractions_with(&all, &[0.3, 0.3, 0.4], |o| o.generator(Generator::new(0)))
+            .unwrap()
+            .iter()
+            .map(Dataset::len)
+            .collect();
     assert_eq!(lengths, [7, 7, 9].map(|n: usize| n).as_slice());
-    assert!(random_split(&all, &[1, 2], None).is_err());
+    assert!(random_split(&all, &[1, 2]).is_err());
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub fn multi_head_attention_forward(
 ) -> Result<(Tensor, Option<Tensor>)> {
     let o = options(MultiHeadAttentionSettings::default());
     let layer = MultiheadAttention::assembled(query, num_heads, in_proj_weight, out_proj_weight, &o)?;
-    layer.forward(query, key, value, |a| {
+    layer.forward_with(query, key, value, |a| {
         let a = a.key_padding_mask(o.key_padding_mask).attn_mask(o.attn_mask).need_weights(o.need_weights);
         a.average_attn_weights(o.average_attn_weights).is_causal(o.is_causal)
     })

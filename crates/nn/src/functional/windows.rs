@@ -56,6 +56,17 @@ pub fn fold_with(
 
 /// Blocks of images `[N, C, H, W]` as columns `[N, C kh kw, L]`.
 ///
+/// ```
+/// # use cresset_nn::{functional as F};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let x = ops::arange(16)?.view([1, 1, 4, 4])?.to_dtype(cresset_core::DType::F32)?;
+/// let blocks = F::unfold(&x, 2)?; // each of 9 blocks is a column
+/// assert_eq!(blocks.sizes()[..], [1, 4, 9]);
+/// assert_eq!(F::fold(&blocks, [4, 4], 2)?.sizes()[..], [1, 1, 4, 4]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Runtime` with PyTorch's text when the sizes do not fit.
 pub fn unfold(input: &Tensor, kernel_size: impl Into<IntList>) -> Result<Tensor> {

@@ -119,6 +119,15 @@ options! {
 ///
 /// Saxe et al. (2013); drawn uniformly as Mezzadri (2006) describes.
 ///
+/// ```
+/// # use cresset_nn::{init::orthogonal_};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let w = orthogonal_(&ops::empty([3, 5])?)?;
+/// assert!(w.mm(&w.t()?)?.sub(&ops::eye(3)?)?.abs()?.max()?.item()?.to_f64() < 1e-5);
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Value` with fewer than two dimensions.
 pub fn orthogonal_(tensor: &Tensor) -> Result<Tensor> {

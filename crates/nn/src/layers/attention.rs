@@ -66,6 +66,17 @@ impl OutputProjection {
 /// Attention in several subspaces at once (Vaswani et al. 2017), as
 /// [`torch.nn.MultiheadAttention`](https://pytorch.org/docs/stable/generated/torch.nn.MultiheadAttention.html).
 ///
+/// ```
+/// # use cresset_nn::{MultiheadAttention};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let attention = MultiheadAttention::with(16, 4, |o| o.batch_first(true))?;
+/// let x = ops::randn([2, 5, 16])?;
+/// let (y, weights) = attention.forward(&x, &x, &x)?;
+/// assert_eq!((&y.sizes()[..], &weights.unwrap().sizes()[..]), (&[2, 5, 16][..], &[2, 5, 5][..]));
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// Query `[L, N, embed_dim]`, key `[S, N, kdim]`, value `[S, N, vdim]` -> `[L, N, embed_dim]` and weights `[N, L, S]`; `N` may be
 /// left out, and comes first with `batch_first`.
@@ -206,11 +217,19 @@ impl MultiheadAttention {
         Ok(())
     }
 
-    /// What each query gathers from the values, and the weights unless they are not needed.
+    /// What each query gathers from the values, and the weights.
     ///
     /// # Errors
     /// `Runtime` when shapes do not fit.
-    pub fn forward(
+    pub fn forward(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        self.forward_with(query, key, value, |o| o)
+    }
+
+    /// [`MultiheadAttention::forward`] with optional settings: masks, and no weights where they are not needed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_with(
         &self,
         query: &Tensor,
         key: &Tensor,

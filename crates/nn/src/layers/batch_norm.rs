@@ -67,6 +67,17 @@ pub(super) fn affine(
 /// Batch normalisation, as [`torch.nn.BatchNorm2d`](https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html)
 /// and its siblings (Ioffe and Szegedy 2015).
 ///
+/// ```
+/// # use cresset_nn::{BatchNorm2d, Forward, Module};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = BatchNorm2d::new(3)?;
+/// let y = layer.forward(&ops::randn([8, 3, 4, 4])?)?;
+/// assert!(y.mean()?.item()?.to_f64().abs() < 1e-6); // of the batch
+/// layer.eval(); // from now on by the running statistics
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[N, C, spatial…]` with `D` spatial dimensions (one or none for `D` = 1) -> the same.
 #[derive(Clone, Debug, Module)]

@@ -65,6 +65,15 @@ options! {
 /// A convolution over `D` spatial dimensions, as [`torch.nn.Conv2d`](https://pytorch.org/docs/stable/generated/torch.nn.Conv2d.html)
 /// and its siblings.
 ///
+/// ```
+/// # use cresset_nn::{Conv2d, Forward};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = Conv2d::with(3, 16, 3, |o| o.stride(2).padding(1).bias(false))?;
+/// assert_eq!(layer.forward(&ops::randn([1, 3, 32, 32])?)?.sizes()[..], [1, 16, 16, 16]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `input [N, in_channels, spatial…]` or without `N` -> `[N, out_channels, spatial…]`;
 /// `weight [out_channels, in_channels / groups, kernel…]`; `bias [out_channels]`.

@@ -32,6 +32,15 @@ options! {
 
 /// A transposed convolution over `D` spatial dimensions, as `torch.nn.ConvTranspose2d` and its siblings.
 ///
+/// ```
+/// # use cresset_nn::{ConvTranspose2d, Forward};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = ConvTranspose2d::with(16, 3, 4, |o| o.stride(2).padding(1))?;
+/// assert_eq!(layer.forward(&ops::randn([1, 16, 8, 8])?)?.sizes()[..], [1, 3, 16, 16]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `input [N, in_channels, spatial…]` or without `N` -> `[N, out_channels, spatial…]`;
 /// `weight [in_channels, out_channels / groups, kernel…]`; `bias [out_channels]`.

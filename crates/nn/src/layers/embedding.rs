@@ -28,6 +28,16 @@ options! {
 
 /// A table of vectors, as [`torch.nn.Embedding`](https://pytorch.org/docs/stable/generated/torch.nn.Embedding.html).
 ///
+/// ```
+/// # use cresset_nn::{Embedding, Forward};
+/// # use cresset_core::{Result, tensor};
+/// # fn main() -> Result<()> {
+/// let table = Embedding::with(10, 3, |o| o.padding_idx(0))?;
+/// let words = tensor![[1, 2, 0], [4, 5, 6]];
+/// assert_eq!(table.forward(&words)?.sizes()[..], [2, 3, 3]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// Indices `[*]` -> `[*, embedding_dim]`; `weight [num_embeddings, embedding_dim]`.
 #[derive(Clone, Debug, Module)]

@@ -5,7 +5,7 @@ use cresset_core::{DType, Result, Tensor, no_grad};
 use super::{parameter, size};
 use crate::functional::{BagMode, embedding_bag_with, row};
 use crate::init;
-use crate::module::{Module, Parameter, float};
+use crate::module::{Forward, Module, Parameter, float};
 use crate::options::options;
 
 options! {
@@ -30,8 +30,30 @@ options! {
     }
 }
 
+options! {
+    /// The bags of a call of [`EmbeddingBag`].
+    BagOptions {
+        /// Where each bag starts in an input of one dimension (default: rows of a matrix are bags).
+        offsets: Option<Tensor> = None,
+        /// A weight for each index, with [`BagMode::Sum`] (default: none).
+        per_sample_weights: Option<Tensor> = None,
+    }
+}
+
 /// Bags of rows of a table, as [`torch.nn.EmbeddingBag`](https://pytorch.org/docs/stable/generated/torch.nn.EmbeddingBag.html).
 ///
+/// ```
+/// # use cresset_nn::{EmbeddingBag, Forward};
+/// # use cresset_core::{Result, tensor};
+/// # fn main() -> Result<()> {
+/// let table = EmbeddingBag::new(10, 3)?; // the mean of each bag
+/// let bags = table.forward(&tensor![[1, 2], [4, 5]])?;
+/// assert_eq!(bags.sizes()[..], [2, 3]);
+/// let of_any_length = table.forward_with(&tensor![1, 2, 4, 5, 4], |o| o.offsets(tensor![0, 2]))?;
+/// assert!(bags.select(0, 0)?.equal(&of_any_length.select(0, 0)?)?);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// Indices `[B, N]`, or `[N]` with offsets `[B]` -> `[B, embedding_dim]`; `weight [num_embeddings, embedding_dim]`.
 #[derive(Clone, Debug, Module)]
@@ -41,6 +63,12 @@ pub struct EmbeddingBag {
     pub weight: Parameter,
     #[module(skip)]
     options: EmbeddingBagOptions,
+}
+
+impl Forward for EmbeddingBag {
+    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        self.forward_with(input, |o| o)
+    }
 }
 
 impl EmbeddingBag {
@@ -72,20 +100,18 @@ impl EmbeddingBag {
         Ok(EmbeddingBag { weight, options: o })
     }
 
-    /// One row for each bag. Bag `i` is row `i` of a matrix of indices, or `input[offsets[i]..offsets[i + 1]]`; with
-    /// [`BagMode::Sum`] indices may have weights.
+    /// One row for each bag: bag `i` is row `i` of a matrix of indices, or `input[offsets[i]..offsets[i + 1]]`.
     ///
     /// # Errors
     /// `Value` when offsets are missing or superfluous, `Runtime` when shapes or indices do not fit.
-    pub fn forward(
+    pub fn forward_with(
         &self,
         input: &Tensor,
-        offsets: Option<&Tensor>,
-        per_sample_weights: Option<&Tensor>,
+        bags: impl FnOnce(BagOptions) -> BagOptions,
     ) -> Result<Tensor> {
-        let o = &self.options;
+        let (o, bags) = (&self.options, bags(BagOptions::default()));
         embedding_bag_with(input, &self.weight, |e| {
-            let e = e.offsets(offsets.cloned()).per_sample_weights(per_sample_weights.cloned());
+            let e = e.offsets(bags.offsets).per_sample_weights(bags.per_sample_weights);
             let e = e.max_norm(o.max_norm).norm_type(o.norm_type).scale_grad_by_freq(o.scale_grad_by_freq);
             let e = e.mode(o.mode).sparse(o.sparse).padding_idx(o.padding_idx);
             e.include_last_offset(o.include_last_offset)

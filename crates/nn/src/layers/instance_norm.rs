@@ -27,6 +27,15 @@ options! {
 
 /// Instance normalisation, as `torch.nn.InstanceNorm2d` and its siblings (Ulyanov et al. 2016).
 ///
+/// ```
+/// # use cresset_nn::{Forward, InstanceNorm2d};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = InstanceNorm2d::with(3, |o| o.affine(true))?;
+/// assert_eq!(layer.forward(&ops::randn([2, 3, 4, 4])?)?.sizes()[..], [2, 3, 4, 4]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[N, C, spatial…]` or `[C, spatial…]` with `D` spatial dimensions -> the same.
 #[derive(Clone, Debug, Module)]

@@ -21,6 +21,15 @@ options! {
 
 /// Affine map `y = x W^T + b`, as [`torch.nn.Linear`](https://pytorch.org/docs/stable/generated/torch.nn.Linear.html).
 ///
+/// ```
+/// # use cresset_nn::{Forward, Linear};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = Linear::with(8, 3, |o| o.bias(false))?;
+/// assert_eq!(layer.forward(&ops::randn([2, 8])?)?.sizes()[..], [2, 3]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `input [*, in_features]` -> `[*, out_features]`; `weight [out_features, in_features]`; `bias [out_features]`.
 #[derive(Clone, Debug, Module)]
@@ -80,6 +89,15 @@ impl Forward for Linear {
 
 /// Bilinear map `y = x1^T A x2 + b`, as `torch.nn.Bilinear`.
 ///
+/// ```
+/// # use cresset_nn::{Bilinear};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = Bilinear::new(4, 5, 3)?;
+/// assert_eq!(layer.forward(&ops::randn([2, 4])?, &ops::randn([2, 5])?)?.sizes()[..], [2, 3]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[*, in1_features]` and `[*, in2_features]` -> `[*, out_features]`; `weight [out, in1, in2]`; `bias [out]`.
 #[derive(Clone, Debug, Module)]

@@ -41,7 +41,7 @@ pub use dropout::{
     AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, DropoutOptions, FeatureAlphaDropout,
 };
 pub use embedding::{Embedding, EmbeddingOptions};
-pub use embedding_bag::{EmbeddingBag, EmbeddingBagOptions};
+pub use embedding_bag::{BagOptions, EmbeddingBag, EmbeddingBagOptions};
 pub use instance_norm::{InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, InstanceNormOptions};
 pub use lazy::{
     Featured, Lazy, LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d, LazyConv1d, LazyConv2d, LazyConv3d,

@@ -31,6 +31,16 @@ fn filled(sizes: &[i64], dtype: DType, value: f64) -> Result<Parameter> {
 /// `y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias` over the last dimensions, as
 /// [`torch.nn.LayerNorm`](https://pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html) (Ba et al. 2016).
 ///
+/// ```
+/// # use cresset_nn::{Forward, LayerNorm};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = LayerNorm::new(8)?; // each row of 8
+/// let y = layer.forward(&ops::randn([2, 5, 8])?)?;
+/// assert!(y.mean_dim([-1])?.abs()?.max()?.item()?.to_f64() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[*, normalized_shape]` -> the same; weight and bias `normalized_shape`.
 #[derive(Clone, Debug, Module)]
@@ -104,6 +114,15 @@ options! {
 
 /// Normalisation of groups of channels of each sample, as `torch.nn.GroupNorm` (Wu and He 2018).
 ///
+/// ```
+/// # use cresset_nn::{Forward, GroupNorm};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = GroupNorm::new(3, 6)?; // 3 groups of 2 channels
+/// assert_eq!(layer.forward(&ops::randn([2, 6, 4, 4])?)?.sizes()[..], [2, 6, 4, 4]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[N, C, *]` -> the same; weight and bias `[C]`.
 #[derive(Clone, Debug, Module)]
@@ -186,6 +205,16 @@ options! {
 
 /// `y = x / sqrt(mean(x^2) + eps) * weight` over the last dimensions, as `torch.nn.RMSNorm` (Zhang and Sennrich 2019).
 ///
+/// ```
+/// # use cresset_nn::{Forward, RMSNorm};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = RMSNorm::new(8)?;
+/// let y = layer.forward(&ops::randn([2, 8])?)?;
+/// assert!((y.square()?.mean()?.item()?.to_f64() - 1.0).abs() < 1e-3);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[*, normalized_shape]` -> the same; weight `normalized_shape`.
 #[derive(Clone, Debug, Module)]

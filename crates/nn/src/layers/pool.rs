@@ -22,6 +22,15 @@ options! {
 
 /// The largest element of each window, as `torch.nn.MaxPool2d` and its siblings.
 ///
+/// ```
+/// # use cresset_nn::{Forward, MaxPool2d};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = MaxPool2d::with(3, |o| o.stride(2).padding(1));
+/// assert_eq!(layer.forward(&ops::randn([1, 3, 8, 8])?)?.sizes()[..], [1, 3, 4, 4]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[N, C, spatial…]` or `[C, spatial…]` -> the same with fewer elements.
 #[derive(Clone, Debug, Module)]
@@ -132,6 +141,15 @@ options! {
 
 /// The mean of each window, as `torch.nn.AvgPool2d` and its siblings.
 ///
+/// ```
+/// # use cresset_nn::{AvgPool2d, Forward};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = AvgPool2d::new(2);
+/// assert_eq!(layer.forward(&ops::ones([1, 1, 4, 4])?)?.to_vec::<f32>()?, [1.0; 4]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[N, C, spatial…]` or `[C, spatial…]` -> the same with fewer elements.
 #[derive(Clone, Debug, Module)]

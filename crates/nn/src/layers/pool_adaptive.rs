@@ -7,6 +7,15 @@ use crate::module::{Forward, Module};
 
 /// Means over windows that divide the input evenly, as `torch.nn.AdaptiveAvgPool2d` and its siblings.
 ///
+/// ```
+/// # use cresset_nn::{AdaptiveAvgPool2d, Forward};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = AdaptiveAvgPool2d::new([1, 1]); // the mean of each channel, whatever the size
+/// assert_eq!(layer.forward(&ops::randn([2, 3, 7, 5])?)?.sizes()[..], [2, 3, 1, 1]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[N, C, spatial…]` or `[C, spatial…]` -> the same with the given spatial sizes.
 #[derive(Clone, Debug, Module)]

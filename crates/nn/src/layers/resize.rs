@@ -25,6 +25,15 @@ options! {
 
 /// Resizes the last dimensions, as [`torch.nn.Upsample`](https://pytorch.org/docs/stable/generated/torch.nn.Upsample.html).
 ///
+/// ```
+/// # use cresset_nn::{Forward, Upsample};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = Upsample::with(|o| o.scale_factor(2.0).mode("bilinear"));
+/// assert_eq!(layer.forward(&ops::randn([1, 3, 4, 4])?)?.sizes()[..], [1, 3, 8, 8]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[N, C, spatial…]` -> `[N, C, size…]`.
 #[derive(Clone, Debug, Module)]

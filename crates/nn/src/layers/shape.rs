@@ -7,6 +7,14 @@ use crate::options::options;
 
 /// Makes one dimension of several, as `torch.nn.Flatten`.
 ///
+/// ```
+/// # use cresset_nn::{Flatten, Forward};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// assert_eq!(Flatten::new().forward(&ops::randn([2, 3, 4, 5])?)?.sizes()[..], [2, 60]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `[N, *]` -> `[N, product of *]` by default.
 #[derive(Clone, Debug, Default, Module)]
@@ -46,6 +54,15 @@ impl Forward for Flatten {
 }
 
 /// Makes several dimensions of one, as `torch.nn.Unflatten`.
+///
+/// ```
+/// # use cresset_nn::{Forward, Unflatten};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// assert_eq!(Unflatten::new(1, [3, 4, 5]).forward(&ops::randn([2, 60])?)?.sizes()[..], [2, 3, 4, 5]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Module)]
 #[module(repr = format!("dim={}, unflattened_size={}", self.dim, tuple(&self.unflattened_size)))]
 pub struct Unflatten {

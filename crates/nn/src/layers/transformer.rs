@@ -26,6 +26,17 @@ fn copies<M: Module + Clone>(layer: &M, number: i64) -> Result<Vec<M>> {
 }
 
 /// Encoder layers on top of each other, as `torch.nn.TransformerEncoder`.
+///
+/// ```
+/// # use cresset_nn::{Forward, TransformerEncoder, TransformerEncoderLayer};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = TransformerEncoderLayer::with(16, 4, |o| o.dim_feedforward(32).batch_first(true))?;
+/// let encoder = TransformerEncoder::new(&layer, 2)?;
+/// assert_eq!(encoder.forward(&ops::randn([2, 5, 16])?)?.sizes()[..], [2, 5, 16]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Module)]
 pub struct TransformerEncoder {
     /// The layers.
@@ -57,17 +68,27 @@ impl TransformerEncoder {
         Ok(TransformerEncoder { layers, norm })
     }
 
-    /// The sequence after all layers.
+    /// The sequence after all layers, with masks.
     ///
     /// # Errors
     /// `Runtime` when shapes do not fit.
-    pub fn forward(&self, src: &Tensor, masks: impl FnOnce(EncoderMasks) -> EncoderMasks) -> Result<Tensor> {
+    pub fn forward_with(
+        &self,
+        src: &Tensor,
+        masks: impl FnOnce(EncoderMasks) -> EncoderMasks,
+    ) -> Result<Tensor> {
         let masks = masks(EncoderMasks::default());
         let mut x = src.clone();
         for layer in &self.layers {
-            x = layer.forward(&x, |_| masks.clone())?;
+            x = layer.forward_with(&x, |_| masks.clone())?;
         }
         self.norm.forward(&x)
+    }
+}
+
+impl Forward for TransformerEncoder {
+    fn forward(&self, src: &Tensor) -> Result<Tensor> {
+        self.forward_with(src, |o| o)
     }
 }
 
@@ -107,7 +128,15 @@ impl TransformerDecoder {
     ///
     /// # Errors
     /// `Runtime` when shapes do not fit.
-    pub fn forward(
+    pub fn forward(&self, tgt: &Tensor, memory: &Tensor) -> Result<Tensor> {
+        self.forward_with(tgt, memory, |o| o)
+    }
+
+    /// The sequence after all layers, with masks.
+    ///
+    /// # Errors
+    /// As [`TransformerDecoder::forward`].
+    pub fn forward_with(
         &self,
         tgt: &Tensor,
         memory: &Tensor,
@@ -116,7 +145,7 @@ impl TransformerDecoder {
         let masks = masks(DecoderMasks::default());
         let mut x = tgt.clone();
         for layer in &self.layers {
-            x = layer.forward(&x, memory, |_| masks.clone())?;
+            x = layer.forward_with(&x, memory, |_| masks.clone())?;
         }
         self.norm.forward(&x)
     }
@@ -187,6 +216,16 @@ options! {
 /// An encoder and a decoder (Vaswani et al. 2017), as
 /// [`torch.nn.Transformer`](https://pytorch.org/docs/stable/generated/torch.nn.Transformer.html).
 ///
+/// ```
+/// # use cresset_nn::{Transformer};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let model = Transformer::with(|o| o.d_model(16).nhead(4).num_encoder_layers(1).num_decoder_layers(1))?;
+/// let (source, target) = (ops::randn([7, 2, 16])?, ops::randn([5, 2, 16])?);
+/// assert_eq!(model.forward(&source, &target)?.sizes()[..], [5, 2, 16]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// Source `[S, N, d_model]` and target `[T, N, d_model]` -> `[T, N, d_model]`; `N` may be left out, and comes first with
 /// `batch_first`.
@@ -234,7 +273,15 @@ impl Transformer {
     ///
     /// # Errors
     /// `Runtime` when shapes do not fit.
-    pub fn forward(
+    pub fn forward(&self, src: &Tensor, tgt: &Tensor) -> Result<Tensor> {
+        self.forward_with(src, tgt, |o| o)
+    }
+
+    /// The target after encoder and decoder, with masks.
+    ///
+    /// # Errors
+    /// As [`Transformer::forward`].
+    pub fn forward_with(
         &self,
         src: &Tensor,
         tgt: &Tensor,
@@ -250,9 +297,10 @@ impl Transformer {
             src.size(-1)? == self.d_model && tgt.size(-1)? == self.d_model,
             "the feature number of src and tgt must be equal to d_model"
         );
-        let memory =
-            self.encoder.forward(src, |e| e.mask(m.src_mask).key_padding_mask(m.src_key_padding_mask))?;
-        self.decoder.forward(tgt, &memory, |d| {
+        let memory = self
+            .encoder
+            .forward_with(src, |e| e.mask(m.src_mask).key_padding_mask(m.src_key_padding_mask))?;
+        self.decoder.forward_with(tgt, &memory, |d| {
             let d = d.tgt_mask(m.tgt_mask).memory_mask(m.memory_mask);
             let d = d.tgt_key_padding_mask(m.tgt_key_padding_mask);
             d.memory_key_padding_mask(m.memory_key_padding_mask)

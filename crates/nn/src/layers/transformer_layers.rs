@@ -149,11 +149,15 @@ impl TransformerEncoderLayer {
         })
     }
 
-    /// The sequence after the layer.
+    /// The sequence after the layer, with masks.
     ///
     /// # Errors
     /// `Runtime` when shapes do not fit.
-    pub fn forward(&self, src: &Tensor, masks: impl FnOnce(EncoderMasks) -> EncoderMasks) -> Result<Tensor> {
+    pub fn forward_with(
+        &self,
+        src: &Tensor,
+        masks: impl FnOnce(EncoderMasks) -> EncoderMasks,
+    ) -> Result<Tensor> {
         let m = masks(EncoderMasks::default());
         if self.options.norm_first {
             let x = src.add(&self.attend(&self.norm1.forward(src)?, &m)?)?;
@@ -164,7 +168,7 @@ impl TransformerEncoderLayer {
     }
 
     fn attend(&self, x: &Tensor, m: &EncoderMasks) -> Result<Tensor> {
-        let (out, _) = self.self_attn.forward(x, x, x, |o| {
+        let (out, _) = self.self_attn.forward_with(x, x, x, |o| {
             let o = o.attn_mask(m.mask.clone()).key_padding_mask(m.key_padding_mask.clone());
             o.need_weights(false).is_causal(m.is_causal)
         })?;
@@ -174,6 +178,12 @@ impl TransformerEncoderLayer {
     fn feed(&self, x: &Tensor) -> Result<Tensor> {
         let inner = (self.options.activation.0)(&self.linear1.forward(x)?)?;
         self.dropout2.forward(&self.linear2.forward(&self.dropout.forward(&inner)?)?)
+    }
+}
+
+impl Forward for TransformerEncoderLayer {
+    fn forward(&self, src: &Tensor) -> Result<Tensor> {
+        self.forward_with(src, |o| o)
     }
 }
 
@@ -268,7 +278,15 @@ impl TransformerDecoderLayer {
     ///
     /// # Errors
     /// `Runtime` when shapes do not fit.
-    pub fn forward(
+    pub fn forward(&self, tgt: &Tensor, memory: &Tensor) -> Result<Tensor> {
+        self.forward_with(tgt, memory, |o| o)
+    }
+
+    /// The sequence after the layer, with masks.
+    ///
+    /// # Errors
+    /// As [`TransformerDecoderLayer::forward`].
+    pub fn forward_with(
         &self,
         tgt: &Tensor,
         memory: &Tensor,
@@ -286,7 +304,7 @@ impl TransformerDecoderLayer {
     }
 
     fn attend(&self, x: &Tensor, m: &DecoderMasks) -> Result<Tensor> {
-        let (out, _) = self.self_attn.forward(x, x, x, |o| {
+        let (out, _) = self.self_attn.forward_with(x, x, x, |o| {
             let o = o.attn_mask(m.tgt_mask.clone()).key_padding_mask(m.tgt_key_padding_mask.clone());
             o.need_weights(false).is_causal(m.tgt_is_causal)
         })?;
@@ -294,7 +312,7 @@ impl TransformerDecoderLayer {
     }
 
     fn recall(&self, x: &Tensor, memory: &Tensor, m: &DecoderMasks) -> Result<Tensor> {
-        let (out, _) = self.multihead_attn.forward(x, memory, memory, |o| {
+        let (out, _) = self.multihead_attn.forward_with(x, memory, memory, |o| {
             let o = o.attn_mask(m.memory_mask.clone()).key_padding_mask(m.memory_key_padding_mask.clone());
             o.need_weights(false).is_causal(m.memory_is_causal)
         })?;

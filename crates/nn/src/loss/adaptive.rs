@@ -19,6 +19,16 @@ options! {
 /// Log likelihood of classes that are sorted by frequency (Grave et al. 2016), as `torch.nn.AdaptiveLogSoftmaxWithLoss`: the
 /// frequent ones and the clusters of the others compete in the head, the members of a cluster in its tail.
 ///
+/// ```
+/// # use cresset_nn::{AdaptiveLogSoftmaxWithLoss};
+/// # use cresset_core::{Result, ops, tensor};
+/// # fn main() -> Result<()> {
+/// let head = AdaptiveLogSoftmaxWithLoss::new(16, 1000, &[10, 100])?;
+/// let (log_probs, loss) = head.forward(&ops::randn([4, 16])?, &tensor![3, 50, 999, 7])?;
+/// assert_eq!((&log_probs.sizes()[..], loss.dim()), (&[4][..], 0));
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `input [N, in_features]` or `[in_features]`; `target [N]` or `[]` -> log likelihoods as the target, and the mean loss.
 #[derive(Clone, Debug, Module)]

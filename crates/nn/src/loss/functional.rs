@@ -78,6 +78,15 @@ options! {
 
 /// Cross entropy of scores and targets, which are classes or probabilities.
 ///
+/// ```
+/// # use cresset_nn::{functional as F};
+/// # use cresset_core::{Result, tensor};
+/// # fn main() -> Result<()> {
+/// let loss = F::cross_entropy(&tensor![[0.0, 0.0]], &tensor![1])?;
+/// assert!((loss.item()?.to_f64() - 2_f64.ln()).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `input [N, C, *]` or `[C]`; `target [N, *]` or `[]` of classes, or as `input` of probabilities.
 /// # Errors

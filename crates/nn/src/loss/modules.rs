@@ -122,6 +122,16 @@ losses! {
 /// Cross entropy of scores and classes (or probabilities), as
 /// [`torch.nn.CrossEntropyLoss`](https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html).
 ///
+/// ```
+/// # use cresset_nn::{CrossEntropyLoss};
+/// # use cresset_core::{Result, ops, tensor};
+/// # fn main() -> Result<()> {
+/// let loss = CrossEntropyLoss::with(|o| o.label_smoothing(0.1).ignore_index(0));
+/// let (scores, classes) = (ops::randn([3, 5])?, tensor![1, 0, 4]); // the second one does not count
+/// assert!(loss.forward(&scores, &classes)?.item()?.to_f64() > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 /// # Shapes
 /// `input [N, C, *]` or `[C]`; `target [N, *]` or `[]` of classes, or as `input` of probabilities.
 #[derive(Clone, Debug, Default, Module)]
@@ -214,6 +224,17 @@ impl BCELoss {
 }
 
 /// Cross entropy of `sigmoid(input)` and targets between 0 and 1, as `torch.nn.BCEWithLogitsLoss`.
+///
+/// ```
+/// # use cresset_nn::{BCEWithLogitsLoss};
+/// # use cresset_core::{Result, ops, tensor};
+/// # fn main() -> Result<()> {
+/// let loss = BCEWithLogitsLoss::with(|o| o.pos_weight(tensor![2.0]));
+/// let value = loss.forward(&ops::zeros([4, 1])?, &ops::ones([4, 1])?)?;
+/// assert!((value.item()?.to_f64() - 2.0 * 2_f64.ln()).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, Module)]
 pub struct BCEWithLogitsLoss {
     /// The factor per element.

@@ -52,6 +52,18 @@ pub fn ctc_loss_with(
 }
 
 /// The loss of label sequences, as [`torch.nn.CTCLoss`](https://pytorch.org/docs/stable/generated/torch.nn.CTCLoss.html).
+///
+/// ```
+/// # use cresset_nn::{CTCLoss};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let log_probs = ops::randn([50, 2, 20])?.log_softmax(2)?; // time, batch, classes; 0 is the blank
+/// let targets = ops::randint_low(1, 20, [2, 10])?;
+/// let loss = CTCLoss::new().forward(&log_probs, &targets, &[50, 50], &[10, 8])?;
+/// assert!(loss.item()?.to_f64() > 0.0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, Module)]
 pub struct CTCLoss {
     #[module(skip)]

@@ -13,6 +13,16 @@ use super::{Forward, Layer, Module, Parameter, Visitor};
 /// The macro [`sequential!`](crate::sequential) lists them.
 ///
 /// Clones have the same layers.
+///
+/// ```
+/// # use cresset_nn::{Forward, Linear, ReLU, sequential};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let model = sequential![Linear::new(8, 16)?, ReLU::new(), Linear::new(16, 2)?];
+/// assert_eq!(model.forward(&ops::randn([4, 8])?)?.sizes()[..], [4, 2]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct Sequential {
     layers: Vec<(String, Arc<dyn Layer>)>,
@@ -194,6 +204,18 @@ impl<M: Module> Module for Vec<M> {
 }
 
 /// Modules by name, in the order of insertion, as `torch.nn.ModuleDict`.
+///
+/// ```
+/// # use cresset_nn::{Forward, Linear, Module, ModuleDict};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let heads: ModuleDict<Linear> =
+///     [("age", Linear::new(8, 1)?), ("name", Linear::new(8, 30)?)].into_iter().collect();
+/// let age = heads.get("age").unwrap().forward(&ops::randn([2, 8])?)?;
+/// assert_eq!((age.sizes()[1], heads.state_dict().len()), (1, 4));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ModuleDict<M>(Vec<(String, M)>);
 

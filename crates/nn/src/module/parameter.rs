@@ -11,6 +11,17 @@ use super::copying::clone_of;
 /// A tensor that is trained, as `torch.nn.Parameter`: it requires gradients and is found by the module that holds it.
 ///
 /// It is used as the tensor that it is. Clones are the same parameter, but for those of [`Module::deep_copy`](super::Module::deep_copy).
+///
+/// ```
+/// # use cresset_nn::{Linear, Parameter};
+/// # use cresset_core::{Result, ops, tensor};
+/// # fn main() -> Result<()> {
+/// let scale = Parameter::new(ops::ones([3])?)?;
+/// assert!(scale.requires_grad());
+/// assert!(scale.mul_scalar(2)?.sum()?.requires_grad()); // a tensor in all else
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Parameter(Tensor);
 
@@ -59,6 +70,22 @@ impl From<&Parameter> for Tensor {
 }
 
 /// A tensor that belongs to a module's state but is not trained, such as running statistics.
+///
+/// ```
+/// # use cresset_nn::{Buffer, Module};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// #[derive(Debug, Module)]
+/// struct Counter {
+///     steps: Buffer,   // in the state_dict
+///     scratch: Buffer, // not in it
+/// }
+///
+/// let counter = Counter { steps: Buffer::new(ops::zeros([])?), scratch: Buffer::transient(ops::zeros([8])?) };
+/// assert_eq!(counter.state_dict().keys().collect::<Vec<_>>(), ["steps"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Buffer {
     tensor: Tensor,

@@ -8,6 +8,19 @@ use cresset_core::{DType, Error, Result, Tensor, bail, no_grad};
 use super::{LoadHook, Module, StateHook, Uninitialized, detached, walk};
 
 /// Tensors by name, in order.
+///
+/// ```
+/// # use cresset_nn::{Linear, Module, StateDict};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = Linear::new(2, 1)?;
+/// let mut state = layer.state_dict();
+/// state.insert("bias", ops::full([1], 0.5)?);
+/// layer.load_state_dict(&state, true)?;
+/// assert_eq!(layer.bias.as_ref().unwrap().item()?.to_f64(), 0.5);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct StateDict {
     entries: Vec<(String, Tensor)>,

@@ -35,6 +35,18 @@ options! {
 
 /// Scales all gradients so that their total norm is at most `max_norm`; returns the norm before.
 ///
+/// ```
+/// # use cresset_nn::{Forward, Linear, Module, utils::clip_grad_norm_};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let layer = Linear::new(8, 2)?;
+/// layer.forward(&ops::randn([4, 8])?)?.sum()?.backward()?;
+/// let before = clip_grad_norm_(&layer.parameters(), 1.0)?;
+/// let after = clip_grad_norm_(&layer.parameters(), 1.0)?;
+/// assert!(after.item()?.to_f64() <= before.item()?.to_f64().min(1.001));
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Runtime` for dtypes without a norm.
 pub fn clip_grad_norm_(parameters: &[Parameter], max_norm: f64) -> Result<Tensor> {

@@ -8,6 +8,18 @@ use crate::module::{Module, Parameter};
 /// A convolution that computes what `conv` and then `bn` compute in evaluation mode, as
 /// `torch.nn.utils.fusion.fuse_conv_bn_eval`.
 ///
+/// ```
+/// # use cresset_nn::{BatchNorm2d, Conv2d, Forward, Module, utils::fuse_conv_bn_eval};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let (conv, bn) = (Conv2d::new(3, 8, 3)?, BatchNorm2d::new(8)?);
+/// bn.eval();
+/// let (x, fused) = (ops::randn([1, 3, 8, 8])?, fuse_conv_bn_eval(&conv, &bn)?);
+/// let difference = fused.forward(&x)?.sub(&bn.forward(&conv.forward(&x)?)?)?;
+/// assert!(difference.abs()?.max()?.item()?.to_f64() < 1e-5);
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Runtime` in training mode or without running statistics.
 pub fn fuse_conv_bn_eval<const D: usize>(conv: &Conv<D>, bn: &BatchNorm<D>) -> Result<Conv<D>> {

@@ -52,6 +52,16 @@ options! {
 /// Trains length and direction of `weight` apart, as `torch.nn.utils.parametrizations.weight_norm` (Salimans and Kingma
 /// 2016).
 ///
+/// ```
+/// # use cresset_nn::{Linear, Module, utils::parametrizations::weight_norm};
+/// # use cresset_core::Result;
+/// # fn main() -> Result<()> {
+/// let layer = weight_norm(Linear::new(8, 3)?)?;
+/// let names: Vec<String> = layer.named_parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["bias", "parametrizations.weight.original0", "parametrizations.weight.original1"]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Value` when the module has no such parameter.
 pub fn weight_norm<M: Module + Clone>(module: M) -> Result<Parametrized<M>> {
@@ -346,6 +356,15 @@ options! {
 
 /// Keeps `weight` an orthogonal matrix, as `torch.nn.utils.parametrizations.orthogonal`.
 ///
+/// ```
+/// # use cresset_nn::{Linear, utils::parametrizations::orthogonal};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let weight = orthogonal(Linear::new(4, 4)?)?.computed()?.weight.detach();
+/// assert!(weight.mm(&weight.t()?)?.sub(&ops::eye(4)?)?.abs()?.max()?.item()?.to_f64() < 1e-5);
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Value` when the module has no such parameter or it is no matrix.
 pub fn orthogonal<M: Module + Clone>(module: M) -> Result<Parametrized<M>> {

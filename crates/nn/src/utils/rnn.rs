@@ -71,9 +71,30 @@ options! {
 
 /// Packs padded sequences `[time, batch, ..]` of those lengths.
 ///
+/// ```
+/// # use cresset_nn::{LSTM, utils::rnn::{pack_padded_sequence, pad_packed_sequence}};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let lstm = LSTM::new(3, 5)?;
+/// let batch = ops::randn([4, 2, 3])?; // time, batch, features; the second sequence has 2 steps
+/// let packed = pack_padded_sequence(&batch, &[4, 2])?;
+/// let (output, _) = lstm.forward_packed(&packed, None)?;
+/// let (padded, lengths) = pad_packed_sequence(&output)?;
+/// assert_eq!((&padded.sizes()[..], &lengths.to_vec::<i64>()?[..]), (&[4, 2, 5][..], &[4, 2][..]));
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Runtime` when lengths do not fit, are not positive, or not sorted though they should be.
-pub fn pack_padded_sequence(
+pub fn pack_padded_sequence(input: &Tensor, lengths: &[i64]) -> Result<PackedSequence> {
+    pack_padded_sequence_with(input, lengths, |o| o)
+}
+
+/// [`pack_padded_sequence`] with optional settings.
+///
+/// # Errors
+/// As there.
+pub fn pack_padded_sequence_with(
     input: &Tensor,
     lengths: &[i64],
     options: impl FnOnce(PackOptions) -> PackOptions,
@@ -111,7 +132,15 @@ options! {
 ///
 /// # Errors
 /// `Value` when the total length is below that of the longest sequence.
-pub fn pad_packed_sequence(
+pub fn pad_packed_sequence(sequence: &PackedSequence) -> Result<(Tensor, Tensor)> {
+    pad_packed_sequence_with(sequence, |o| o)
+}
+
+/// [`pad_packed_sequence`] with optional settings.
+///
+/// # Errors
+/// As there.
+pub fn pad_packed_sequence_with(
     sequence: &PackedSequence,
     options: impl FnOnce(PadOptions) -> PadOptions,
 ) -> Result<(Tensor, Tensor)> {
@@ -137,27 +166,58 @@ pub fn pad_packed_sequence(
 
 /// Stacks sequences `[length, ..]`, padded at the end to the longest, as `[time, batch, ..]` or `[batch, time, ..]`.
 ///
+/// ```
+/// # use cresset_nn::{utils::rnn::pad_sequence};
+/// # use cresset_core::{Result, ops};
+/// # fn main() -> Result<()> {
+/// let padded = pad_sequence(&[ops::ones([3])?, ops::ones([2])?])?; // time, batch
+/// assert_eq!(padded.to_vec::<f32>()?, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Runtime` unless they agree in the dimensions after the first.
-pub fn pad_sequence(sequences: &[Tensor], batch_first: bool, padding_value: f64) -> Result<Tensor> {
-    let length = |t: &Tensor| t.sizes().first().copied().unwrap_or(0);
-    let longest = sequences.iter().map(length).max().unwrap_or(0);
-    let pad = |t: &Tensor| -> Result<Tensor> {
-        ensure!(t.dim() > 0, "pad_sequence: expected sequences of at least one dimension");
-        let mut by = vec![0; 2 * t.dim()];
-        by[2 * t.dim() - 1] = longest - length(t);
-        ops::constant_pad_nd_with(t, by, |o| o.value(padding_value))
-    };
-    let padded = sequences.iter().map(pad).collect::<Result<Vec<_>>>()?;
-    ops::stack_with(&padded, |o| o.dim(i64::from(!batch_first)))
+pub fn pad_sequence(sequences: &[Tensor]) -> Result<Tensor> {
+    pad_sequence_with(sequences, |o| o)
 }
 
-/// The sequences out of padded ones of those lengths.
+/// [`pad_sequence`] with optional settings.
+///
+/// # Errors
+/// As there.
+pub fn pad_sequence_with(
+    sequences: &[Tensor],
+    options: impl FnOnce(ops::PadSequenceOptions) -> ops::PadSequenceOptions,
+) -> Result<Tensor> {
+    ops::pad_sequence_with(sequences, options)
+}
+
+options! {
+    /// Optional settings of [`unpad_sequence_with`].
+    UnpadOptions {
+        /// Whether the padded sequences are `[batch, time, ..]` (default: no).
+        batch_first: bool = false,
+    }
+}
+
+/// The sequences out of padded ones, `[time, batch, ..]`, of those lengths.
 ///
 /// # Errors
 /// `Runtime` when there are not as many lengths as sequences.
-pub fn unpad_sequence(padded: &Tensor, lengths: &[i64], batch_first: bool) -> Result<Vec<Tensor>> {
-    let batch = i64::from(!batch_first);
+pub fn unpad_sequence(padded: &Tensor, lengths: &[i64]) -> Result<Vec<Tensor>> {
+    unpad_sequence_with(padded, lengths, |o| o)
+}
+
+/// [`unpad_sequence`] with optional settings.
+///
+/// # Errors
+/// As there.
+pub fn unpad_sequence_with(
+    padded: &Tensor,
+    lengths: &[i64],
+    options: impl FnOnce(UnpadOptions) -> UnpadOptions,
+) -> Result<Vec<Tensor>> {
+    let batch = i64::from(!options(UnpadOptions::default()).batch_first);
     ensure!(
         padded.size(batch)? == lengths.len() as i64,
         "unpad_sequence: expected {} lengths, got {}",
@@ -168,14 +228,24 @@ pub fn unpad_sequence(padded: &Tensor, lengths: &[i64], batch_first: bool) -> Re
     lengths.iter().enumerate().map(one).collect()
 }
 
-/// Packs sequences `[length, ..]`.
+/// Packs sequences `[length, ..]`, the longest first.
 ///
 /// # Errors
 /// As [`pack_padded_sequence`].
-pub fn pack_sequence(sequences: &[Tensor], enforce_sorted: bool) -> Result<PackedSequence> {
+pub fn pack_sequence(sequences: &[Tensor]) -> Result<PackedSequence> {
+    pack_sequence_with(sequences, |o| o)
+}
+
+/// [`pack_sequence`] with optional settings, of which `enforce_sorted` applies.
+///
+/// # Errors
+/// As there.
+pub fn pack_sequence_with(
+    sequences: &[Tensor],
+    options: impl FnOnce(PackOptions) -> PackOptions,
+) -> Result<PackedSequence> {
     let lengths: Vec<i64> = sequences.iter().map(|t| t.sizes().first().copied().unwrap_or(0)).collect();
-    let padded = pad_sequence(sequences, false, 0.0)?;
-    pack_padded_sequence(&padded, &lengths, |o| o.enforce_sorted(enforce_sorted))
+    pack_padded_sequence_with(&pad_sequence(sequences)?, &lengths, |o| options(o).batch_first(false))
 }
 
 /// The sequences of a packed one, in the order that they came in.
@@ -183,6 +253,6 @@ pub fn pack_sequence(sequences: &[Tensor], enforce_sorted: bool) -> Result<Packe
 /// # Errors
 /// None for what was packed here.
 pub fn unpack_sequence(sequence: &PackedSequence) -> Result<Vec<Tensor>> {
-    let (padded, lengths) = pad_packed_sequence(sequence, |o| o)?;
-    unpad_sequence(&padded, &lengths.to_vec::<i64>()?, false)
+    let (padded, lengths) = pad_packed_sequence(sequence)?;
+    unpad_sequence(&padded, &lengths.to_vec::<i64>()?)
 }

@@ -35,6 +35,18 @@ impl Average {
 }
 
 /// A model whose parameters are averages of another's, as `torch.optim.swa_utils.AveragedModel`.
+///
+/// ```
+/// # use cresset_nn::{Linear, utils::{Average, AveragedModel}};
+/// # use cresset_core::Result;
+/// # fn main() -> Result<()> {
+/// let model = Linear::new(2, 1)?;
+/// let average = AveragedModel::new(Linear::new(2, 1)?, Average::Ema(0.999), true)?;
+/// average.update_parameters(&model)?; // after each step of the optimizer
+/// assert!(average.module().weight.equal(&model.weight)?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct AveragedModel<M> {
     n_averaged: Buffer,
     module: M,

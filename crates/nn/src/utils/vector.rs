@@ -6,6 +6,17 @@ use crate::module::Parameter;
 
 /// The elements of all parameters, one after the other.
 ///
+/// ```
+/// # use cresset_nn::{Linear, Module, utils::{parameters_to_vector, vector_to_parameters}};
+/// # use cresset_core::Result;
+/// # fn main() -> Result<()> {
+/// let layer = Linear::new(3, 2)?;
+/// let vector = parameters_to_vector(&layer.parameters())?;
+/// assert_eq!(vector.numel(), 8);
+/// vector_to_parameters(&vector.mul_scalar(0.5)?.detach(), &layer.parameters())?;
+/// # Ok(())
+/// # }
+/// ```
 /// # Errors
 /// `Runtime` without parameters.
 pub fn parameters_to_vector(parameters: &[Parameter]) -> Result<Tensor> {

@@ -57,7 +57,7 @@ fn samples_of_classes_are_pytorchs() -> Result<()> {
 #[test]
 fn gradients_of_bags_are_sparse_if_asked() -> Result<()> {
     let bag = EmbeddingBag::with(3, 2, |o| o.sparse(true))?;
-    bag.forward(&tensor![[0, 2], [2, 2]], None, None)?.sum()?.backward()?;
+    bag.forward(&tensor![[0, 2], [2, 2]])?.sum()?.backward()?;
     let grad = bag.weight.grad().unwrap();
     assert!(grad.is_sparse());
     near(&grad.to_dense()?, &[0.5, 0.5, 0.0, 0.0, 1.5, 1.5]);
@@ -171,7 +171,7 @@ fn calls_with_other_parameters_keep_ties() -> Result<()> {
 fn attention_takes_projections_of_the_caller() -> Result<()> {
     let layer = MultiheadAttention::new(4, 2)?;
     let x = cresset_core::ops::randn([3, 2, 4])?;
-    let (want, weights) = layer.forward(&x, &x, &x, |o| o)?;
+    let (want, weights) = layer.forward(&x, &x, &x)?;
     let whole = layer.in_proj_weight.as_deref();
     let [bias, out_bias] = [&layer.in_proj_bias, &layer.out_proj.bias].map(|b| b.as_deref().cloned());
     let (got, found) = f::multi_head_attention_forward([&x; 3], 2, whole, &layer.out_proj.weight, |o| {

@@ -115,9 +115,9 @@ fn attention_transformers_and_losses_take_hooks() -> Result<()> {
         Ok(None)
     });
     let x = ops::randn([3, 2, 4])?;
-    attention.call((x.clone(), x.clone(), x.clone()), |m, (q, k, v)| m.forward(&q, &k, &v, |o| o))?;
+    attention.call((x.clone(), x.clone(), x.clone()), |m, (q, k, v)| m.forward(&q, &k, &v))?;
     attention.call([x.clone(), x.clone(), x.clone()], |m, [q, k, v]| {
-        m.forward(&q, &k, &v, |o| o.need_weights(false))
+        m.forward_with(&q, &k, &v, |o| o.need_weights(false))
     })?;
     assert_eq!(*count.lock().unwrap(), [(3, 2), (3, 1)]);
     let small = |o: cresset_nn::TransformerOptions| {
@@ -125,7 +125,7 @@ fn attention_transformers_and_losses_take_hooks() -> Result<()> {
     };
     let transformer = Hooked::new(Transformer::with(small)?);
     transformer.register_forward_hook(|_, _, out| Ok(Some(vec![out[0].zeros_like()?])));
-    let y = transformer.call((x.clone(), x.clone()), |m, (src, tgt)| m.forward(&src, &tgt, |o| o))?;
+    let y = transformer.call((x.clone(), x.clone()), |m, (src, tgt)| m.forward(&src, &tgt))?;
     assert_eq!(y.to_vec::<f32>()?, [0.0; 24]);
     let loss = Hooked::new(MSELoss::new());
     loss.register_full_backward_hook(|_, _, _| Ok(Some(vec![None])));
