@@ -23,7 +23,6 @@ pub unsafe fn first_outside(
         return None;
     }
     let span = (high - low) as u64;
-    let outside = |index: i64| index.wrapping_sub(low) as u64 >= span;
     let mut varying: Vec<(usize, isize)> = Vec::with_capacity(sizes.len());
     for (&n, &s) in sizes.iter().zip(strides).filter(|&(&n, &s)| n != 1 && s != 0) {
         let (n, s) = (n as usize, s as isize);
@@ -38,7 +37,7 @@ pub unsafe fn first_outside(
     let len = nest.dims.iter().map(|d| d.0).product::<usize>();
     if len >= 2 * GRAIN && nest.dims.len() == 1 {
         for_ranges(len, GRAIN, |range| {
-            let bad = nest.scan(0, nest.dims[0].1, range, outside);
+            let bad = nest.scan(0, nest.dims[0].1, range, low, span);
             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
             *first = bad.unwrap_or(usize::MAX).min(*first);
         });
@@ -46,7 +45,7 @@ pub unsafe fn first_outside(
         return (at != usize::MAX).then(|| nest.read(0, nest.dims[0].1, at));
     }
     each_row(&nest.dims, |at, n, stride| {
-        found = nest.scan(at, stride, 0..n, outside).map(|i| nest.read(at, stride, i));
+        found = nest.scan(at, stride, 0..n, low, span).map(|i| nest.read(at, stride, i));
         found.is_none()
     });
     found
@@ -72,25 +71,34 @@ impl Nest {
         unsafe { *self.ptr.offset(at + i as isize * stride) }
     }
 
-    /// The first position of a row whose index is bad; without an early exit inside a block, so that it is vectorised.
-    fn scan(
-        &self,
-        at: isize,
-        stride: isize,
-        range: Range<usize>,
-        bad: impl Fn(i64) -> bool,
-    ) -> Option<usize> {
+    /// The first position of a row whose index is not in `low..low + span`.
+    fn scan(&self, at: isize, stride: isize, range: Range<usize>, low: i64, span: u64) -> Option<usize> {
         for start in range.clone().step_by(BLOCK) {
             let mut block = start..(start + BLOCK).min(range.end);
-            let any = match stride {
-                1 => block.clone().fold(false, |any, i| any | bad(self.read(at, 1, i))),
-                _ => block.clone().any(|i| bad(self.read(at, stride, i))),
+            let any = if stride == 1 {
+                let first = self.ptr.wrapping_offset(at + start as isize);
+                // SAFETY: positions of the nest, for all of which the caller of `first_outside` vouches.
+                any_outside(unsafe { std::slice::from_raw_parts(first, block.len()) }, low, span)
+            } else {
+                block.clone().any(|i| outside(self.read(at, stride, i), low, span))
             };
             if any {
-                return block.find(|&i| bad(self.read(at, stride, i)));
+                return block.find(|&i| outside(self.read(at, stride, i), low, span));
             }
         }
         None
+    }
+}
+
+#[inline(always)]
+fn outside(index: i64, low: i64, span: u64) -> bool {
+    index.wrapping_sub(low) as u64 >= span
+}
+
+crate::multiversion! {
+    /// Without an early exit, so that it is vectorised.
+    fn any_outside(indices: &[i64], low: i64, span: u64) -> bool {
+        indices.iter().fold(0_u64, |any, index| any | u64::from(outside(*index, low, span))) != 0
     }
 }
 
