@@ -28,7 +28,8 @@ const LANES: usize = 8;
 #[inline(always)]
 #[allow(clippy::eq_op)] // NaN is what differs from itself
 fn improve<T: Ordered>(x: T, index: u32, best: &mut T, at: &mut u32) {
-    let better = x > *best || x != x;
+    // Not `||`: a branch would keep the rows below from becoming vectors.
+    let better = (x > *best) | (x != x);
     *best = if better { x } else { *best };
     *at = if better { index } else { *at };
 }
@@ -44,10 +45,12 @@ multiversion! {
                 let (x, x_rest) = x[..n].as_chunks::<LANES>();
                 let (best, best_rest) = best.as_chunks_mut::<LANES>();
                 let (at, at_rest) = at.as_chunks_mut::<LANES>();
-                for (c, x) in x.iter().enumerate() {
+                for (c, ((x, best), at)) in x.iter().zip(best).zip(at).enumerate() {
+                    let (mut largest, mut place) = (*best, *at);
                     for i in 0..LANES {
-                        improve(x[i], first + (c * LANES + i) as u32, &mut best[c][i], &mut at[c][i]);
+                        improve(x[i], first + (c * LANES + i) as u32, &mut largest[i], &mut place[i]);
                     }
+                    (*best, *at) = (largest, place);
                 }
                 let first = first + (n - x_rest.len()) as u32;
                 for (i, x) in x_rest.iter().enumerate() {
@@ -86,7 +89,7 @@ impl Windows {
                         continue;
                     }
                     let (best, at) = (&mut best[windows.clone()], &mut at[windows]);
-                    if unnamed {
+                    if unnamed && at.contains(&u32::MAX) {
                         name_first(at, row + start, self.stride[2]);
                     }
                     step(
