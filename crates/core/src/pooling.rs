@@ -242,7 +242,7 @@ pub(crate) fn average(this: &Tensor, windows: &Windows, how: Average, sizes: &[i
         let (x, y) = (rows(&x, planes), rows(&y, planes));
         // SAFETY: both are locked and row-major; the output is fresh.
         with_float!(compute, T => unsafe {
-            by_rows::<T, 1, 1>(planes, [x], [y], |[x], [y]| average_pool(windows, how, x, y));
+            by_rows::<T, 1, 1>(planes, [x], [y], |_, [x], [y]| average_pool(windows, how, x, y));
         })
     });
     // PyTorch's averages of volumes are row-major whatever the input is.
@@ -281,7 +281,7 @@ pub(crate) fn average_backward(g: &Tensor, this: &Tensor, windows: &Windows, how
         let (g, o) = (rows(&g, planes), rows(&o, planes));
         // SAFETY: both are locked and row-major; the output is fresh.
         with_float!(compute, T => unsafe {
-            by_rows::<T, 1, 1>(planes, [g], [o], |[g], [o]| average_pool_backward(windows, how, g, o));
+            by_rows::<T, 1, 1>(planes, [g], [o], |_, [g], [o]| average_pool_backward(windows, how, g, o));
         })
     });
     Ok(result)

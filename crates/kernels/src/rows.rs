@@ -82,7 +82,8 @@ impl Rows {
     }
 }
 
-/// Calls `f(inputs, outputs)` with the elements of some rows, the same rows of all operands, until each row was met once.
+/// Calls `f(first, inputs, outputs)` with the elements of some rows from `first` on, the same rows of all operands, until
+/// each row was met once.
 ///
 /// `f` may share its work among threads: it is called once for all rows unless there are conversions to do.
 ///
@@ -93,14 +94,14 @@ pub unsafe fn by_rows<T: Compute, const I: usize, const O: usize>(
     rows: usize,
     inputs: [Rows; I],
     outputs: [Rows; O],
-    f: impl Fn([&[T]; I], [&mut [T]; O]) + Sync,
+    f: impl Fn(usize, [&[T]; I], [&mut [T]; O]) + Sync,
 ) {
     // SAFETY: as the caller promises.
     unsafe { groups(rows, inputs, outputs, &f) }
 }
 
-/// What is called with the elements of some rows of all inputs and outputs.
-type Body<'f, T, const I: usize, const O: usize> = &'f (dyn Fn([&[T]; I], [&mut [T]; O]) + Sync);
+/// What is called with the number of the first of some rows, and their elements of all inputs and outputs.
+type Body<'f, T, const I: usize, const O: usize> = &'f (dyn Fn(usize, [&[T]; I], [&mut [T]; O]) + Sync);
 
 /// [`by_rows`], compiled once for all functions.
 ///
@@ -117,22 +118,24 @@ unsafe fn groups<T: Compute, const I: usize, const O: usize>(
     let group = (GROUP / widest.max(1)).max(1);
     let once = rows.div_ceil(group) < FEW || all().all(|r| r.dtype == T::STORED);
     let group = if once { rows.max(1) } else { group };
-    for_tasks(rows.div_ceil(group).max(1), |task| {
-        let (start, n) = (task * group, group.min(rows - task * group));
+    for_ranges(rows.div_ceil(group).max(1), 1, |groups| {
         let (mut read, mut written) = ([const { Vec::new() }; I], [const { Vec::new() }; O]);
-        let (mut from, mut to) = (inputs.iter(), outputs.iter());
-        // SAFETY: rows of the operands that only this task has.
-        unsafe {
-            let x = read.each_mut().map(|buf| match from.next() {
-                Some(r) => r.read(start * r.width, n * r.width, buf),
-                None => &[],
-            });
-            let y = written.each_mut().map(|buf| match to.next() {
-                Some(r) => r.room(start * r.width, n * r.width, buf),
-                None => buf,
-            });
-            f(x, y);
-            written.iter().zip(&outputs).for_each(|(buf, r)| r.write(start * r.width, buf));
+        for start in groups.map(|i| i * group) {
+            let n = group.min(rows - start);
+            let (mut from, mut to) = (inputs.iter(), outputs.iter());
+            // SAFETY: rows of the operands that only this thread has.
+            unsafe {
+                let x = read.each_mut().map(|buf| match from.next() {
+                    Some(r) => r.read(start * r.width, n * r.width, buf),
+                    None => &[],
+                });
+                let y = written.each_mut().map(|buf| match to.next() {
+                    Some(r) => r.room(start * r.width, n * r.width, buf),
+                    None => buf,
+                });
+                f(start, x, y);
+                written.iter().zip(&outputs).for_each(|(buf, r)| r.write(start * r.width, buf));
+            }
         }
     });
 }
@@ -152,11 +155,13 @@ pub unsafe fn by_lines<T: Compute, const I: usize, const O: usize>(
     f: impl Fn(Along, [&[T]; I], [&mut [T]; O]) + Sync,
 ) {
     let Along { outer, n, inner } = along;
-    let plain = inputs.iter().chain(&outputs).all(|r| r.dtype == T::STORED);
+    // Long lines whose elements are pages apart share a few sets of the caches: they are brought together too.
+    let crowded = n >= 256 && (inner * size_of::<T>()).is_multiple_of(4096);
+    let plain = inputs.iter().chain(&outputs).all(|r| r.dtype == T::STORED) && !crowded;
     if plain || inner == 1 || n * inner <= GROUP {
         let part = |x: &[&[T]; I]| Along { outer: x[0].len() / (n * inner).max(1), ..along };
         // SAFETY: as the caller promises.
-        return unsafe { by_rows(outer, inputs, outputs, |x, y| f(part(&x), x, y)) };
+        return unsafe { by_rows(outer, inputs, outputs, |_, x, y| f(part(&x), x, y)) };
     }
     // SAFETY: as the caller promises.
     unsafe { strips(along, inputs, outputs, &f) }
@@ -246,7 +251,7 @@ mod tests {
             ];
             // SAFETY: all have so many rows, and none overlaps another.
             unsafe {
-                by_rows::<f32, 2, 2>(rows, inputs, outputs, |[x, w], [y, sums]| {
+                by_rows::<f32, 2, 2>(rows, inputs, outputs, |_, [x, w], [y, sums]| {
                     for (i, (sum, w)) in sums.iter_mut().zip(w).enumerate() {
                         let row = i * width..(i + 1) * width;
                         *sum += x[row.clone()].iter().sum::<f32>() + w;

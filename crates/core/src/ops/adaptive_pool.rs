@@ -90,7 +90,7 @@ fn average(name: &str, this: &Tensor, output: &[i64], n: usize) -> Result<Tensor
         let (x, y) = (rows(&x, planes), rows(&y, planes));
         // SAFETY: both are locked and row-major; the output is fresh.
         with_float!(compute, T => unsafe {
-            by_rows::<T, 1, 1>(planes, [x], [y], |[x], [y]| kernels::adaptive_average(input, output, x, y));
+            by_rows::<T, 1, 1>(planes, [x], [y], |_, [x], [y]| kernels::adaptive_average(input, output, x, y));
         })
     });
     // As in PyTorch, only images keep channels last.
@@ -109,7 +109,7 @@ fn average_backward(g: &Tensor, this: &Tensor, n: usize) -> Result<Tensor> {
         let (g, o) = (rows(&g, planes), rows(&o, planes));
         // SAFETY: both are locked and row-major; the output is fresh.
         with_float!(compute, T => unsafe {
-            by_rows::<T, 1, 1>(planes, [g], [o], |[g], [o]| kernels::adaptive_average_backward(input, output, g, o));
+            by_rows::<T, 1, 1>(planes, [g], [o], |_, [g], [o]| kernels::adaptive_average_backward(input, output, g, o));
         })
     });
     Ok(result)

@@ -111,14 +111,13 @@ fn forward(
     let y = Tensor::empty_of(&x.sizes(), x.dtype(), x.device())?;
     let (o, i, a, b) = (y.raw(), x.raw(), gain.raw(), shift.raw());
     access([&o], [&i, &a, &b], |[o], [x, a, b]| {
-        let (x, o) = (rows(&x, shape.n), rows(&o, shape.n));
+        // A row is what has one gain, or all channels where that would be one element.
+        let count = if shape.s == 1 { shape.n } else { shape.n * shape.c };
+        let (x, o) = (rows(&x, count), rows(&o, count));
         // SAFETY: all are locked and row-major, gain and shift of the compute type; the output is fresh.
         with_float!(compute, T => unsafe {
             let (a, b) = (slice::<T>(&a), slice::<T>(&b));
-            by_rows::<T, 1, 1>(shape.n, [x], [o], |[x], [y]| {
-                let shape = BatchShape { n: x.len() / (shape.c * shape.s).max(1), ..shape };
-                kernels::batch_norm(shape, x, a, b, y);
-            });
+            by_rows::<T, 1, 1>(count, [x], [o], |first, [x], [y]| kernels::batch_norm(shape, first, x, a, b, y));
         })
     });
     let saved = statistics_type(input, [p.weight, p.mean]);

@@ -121,7 +121,7 @@ mod native_group_norm {
             with_float!(compute, T => unsafe {
                 let weight = optional::<T>(w.is_some(), i.get(1));
                 let bias = optional::<T>(b.is_some(), i.last());
-                by_rows::<T, 1, 3>(shape.n, [x], [y, mean, rstd], |[x], [y, mean, rstd]| {
+                by_rows::<T, 1, 3>(shape.n, [x], [y, mean, rstd], |_, [x], [y, mean, rstd]| {
                     let shape = GroupShape { n: mean.len() / shape.groups, ..shape };
                     kernels::group_norm(shape, eps, x, weight, bias, y, mean, rstd);
                 });

@@ -148,7 +148,7 @@ mod native_layer_norm {
             with_float!(compute, T => unsafe {
                 let weight = optional::<T>(w.is_some(), i.get(1));
                 let bias = optional::<T>(b.is_some(), i.last());
-                by_rows::<T, 1, 3>(count, [x], [y, mean, rstd], |[x], [y, mean, rstd]| {
+                by_rows::<T, 1, 3>(count, [x], [y, mean, rstd], |_, [x], [y, mean, rstd]| {
                     kernels::layer_norm(n, eps, x, weight, bias, y, mean, rstd);
                 });
             });

@@ -75,19 +75,21 @@ multiversion! {
     }
 }
 
-/// `y = x scale + shift`, with a scale and a shift for every channel.
+/// `y = x scale + shift`, with a scale and a shift for every channel, for some rows from `first` on: a row is one channel
+/// of one sample, or all of them where a channel is one element.
 ///
 /// # Panics
 /// If the lengths do not fit.
-pub fn batch_norm<T: Real>(shape: BatchShape, x: &[T], scale: &[T], shift: &[T], y: &mut [T]) {
-    assert!(
-        x.len() == shape.numel() && y.len() == x.len() && scale.len() == shape.c && shift.len() == shape.c
-    );
+pub fn batch_norm<T: Real>(shape: BatchShape, first: usize, x: &[T], scale: &[T], shift: &[T], y: &mut [T]) {
+    assert!(y.len() == x.len() && scale.len() == shape.c && shift.len() == shape.c);
     let (c, s) = (shape.c, shape.s);
     if s == 1 {
         return each_row(y, c, GRAIN, |i, y| affine_row(&x[i * c..(i + 1) * c], scale, shift, y));
     }
-    each_row(y, s, GRAIN, |i, y| affine(&x[i * s..(i + 1) * s], scale[i % c], shift[i % c], y));
+    each_row(y, s, GRAIN, |i, y| {
+        let channel = (first + i) % c;
+        affine(&x[i * s..(i + 1) * s], scale[channel], shift[channel], y);
+    });
 }
 
 /// Gradients of batch norm for `x`, weight and bias; each is computed if its slice is not empty.

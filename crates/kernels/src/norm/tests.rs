@@ -82,7 +82,7 @@ fn batch_norm_and_its_gradients() {
             let scale: Vec<f64> = (0..c).map(|k| rstd[k] * v[1][k]).collect();
             let shift: Vec<f64> = (0..c).map(|k| v[2][k] - mean[k] * scale[k]).collect();
             let mut y = v[0].clone();
-            batch_norm(shape, &v[0], &scale, &shift, &mut y);
+            batch_norm(shape, 0, &v[0], &scale, &shift, &mut y);
             (y, mean, rstd)
         };
         for train in [true, false] {
