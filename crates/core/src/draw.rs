@@ -97,8 +97,20 @@ pub(crate) fn unsupported<T>(kernel: &str, dtype: DType) -> Result<T> {
 pub(crate) fn fill<T: Element>(
     t: &Tensor,
     generator: Option<&Generator>,
-    fill: impl FnOnce(&mut Mt19937, &mut [T]),
+    fill: impl Fn(&mut Mt19937, &mut [T]),
 ) -> Result<()> {
+    fill_bytes(t, generator, &|engine, start, bytes| {
+        // SAFETY: `start` is that of so many bytes of elements of `t`, which nobody else uses; they are `T`, or its complex type.
+        let slice = unsafe { std::slice::from_raw_parts_mut(start.cast::<T>(), bytes / size_of::<T>()) };
+        fill(engine, slice);
+    })
+}
+
+/// Draws the bytes of dense elements, from an address on.
+type FillBytes<'a> = &'a dyn Fn(&mut Mt19937, *mut u8, usize);
+
+/// [`fill`] for any type and way to draw: compiled once.
+fn fill_bytes(t: &Tensor, generator: Option<&Generator>, fill: FillBytes) -> Result<()> {
     let layout = t.layout();
     if layout.is_non_overlapping_and_dense() {
         fill_dense(t, generator, fill);
@@ -110,21 +122,16 @@ pub(crate) fn fill<T: Element>(
     copy::copy_into(&ordered, &dense)
 }
 
-fn fill_dense<T: Element>(
-    t: &Tensor,
-    generator: Option<&Generator>,
-    fill: impl FnOnce(&mut Mt19937, &mut [T]),
-) {
+fn fill_dense(t: &Tensor, generator: Option<&Generator>, fill: FillBytes) {
     let view = t.raw();
-    let len = view.layout.numel() * t.dtype().size() / size_of::<T>();
-    if len == 0 {
+    let bytes = view.layout.numel() * t.dtype().size();
+    if bytes == 0 {
         return;
     }
+    // The elements are dense and strides are not negative, so all bytes follow the first element; the storage is locked for
+    // writing.
     access([&view], [], |[out], []| {
-        // SAFETY: the elements are dense, so that from the first one (strides are not negative) `len` values of type
-        // `T` follow; the storage is locked for writing, and `fill` only writes.
-        let slice = unsafe { std::slice::from_raw_parts_mut(out.cast::<T>(), len) };
-        fill(&mut generator.unwrap_or(default_generator()).lock(), slice);
+        fill(&mut generator.unwrap_or(default_generator()).lock(), out.cast::<u8>(), bytes);
     });
 }
 
