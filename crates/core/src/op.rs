@@ -44,8 +44,8 @@ pub struct OpDef {
     pub autocast: Autocast,
     /// The ONNX operator that it equals, one to one.
     pub onnx: Option<&'static str>,
-    /// The schema text, parsed on first use.
-    pub parsed: OnceLock<Schema>,
+    /// The schema text, parsed on first use; boxed, because most never are and each is a part of the binary.
+    pub parsed: OnceLock<Box<Schema>>,
 }
 
 /// The overload name of a derived `out` variant and the names of its output arguments.
@@ -194,8 +194,8 @@ pub enum Variant {
 impl OpDef {
     /// The parsed schema.
     pub fn schema(&self) -> &Schema {
-        self.parsed
-            .get_or_init(|| Schema::parse(self.schema).unwrap_or_else(|e| panic!("{}: {e}", self.schema)))
+        let parse = || Schema::parse(self.schema).unwrap_or_else(|e| panic!("{}: {e}", self.schema));
+        self.parsed.get_or_init(|| Box::new(parse()))
     }
 
     /// Whether the call as declared writes to its first argument.
