@@ -136,7 +136,30 @@ impl<O> Group<O> {
     }
 }
 
-/// An optimizer with the algorithm `U`, such as [`Sgd`](crate::Sgd).
+/// An optimizer with the algorithm `U`, such as [`SGD`](crate::SGD).
+///
+/// # Examples
+/// ```
+/// use cresset_core::{Result, tensor};
+/// use cresset_optim::{AdamW, OptimizerState};
+///
+/// # fn main() -> Result<()> {
+/// let (w, b) = (tensor![1.0].requires_grad_(true)?, tensor![0.5].requires_grad_(true)?);
+/// let mut optimizer = AdamW::with([w.clone()], 0.1, |o| o.betas((0.9, 0.99)))?;
+/// optimizer.add_param_group([b.clone()], |o| o.lr(0.01).weight_decay(0.0))?;
+/// let loss = optimizer.step_with(|| {
+///     let loss = w.mul_scalar(2)?.add(&b)?.square()?.sum()?;
+///     loss.backward()?;
+///     Ok(loss)
+/// })?;
+/// assert_eq!(loss.item()?.to_f64(), 6.25);
+/// optimizer.groups_mut()[0].options.lr = 0.05;
+/// // What torch.save would write, and back.
+/// let file = cresset_io::PyValue::try_from(&optimizer.state_dict())?;
+/// optimizer.load_state_dict(&OptimizerState::try_from(&file)?)?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Optimizer<U: Update> {
     groups: Vec<Group<U::Options>>,
     defaults: U::Options,

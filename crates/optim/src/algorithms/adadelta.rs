@@ -33,6 +33,8 @@ hyper! {
 
 /// Adadelta, as `torch.optim.Adadelta` (Zeiler 2012): `v <- r v + (1 - r) g^2`, `d = sqrt(u + eps) / sqrt(v + eps) g`,
 /// `u <- r u + (1 - r) d^2`, `p <- p - lr d`.
+///
+#[doc = example!("Adadelta", "1.0, |o| o.rho(0.8)", "4.96")]
 pub type Adadelta = Optimizer<AdadeltaUpdate>;
 
 /// The update of [`Adadelta`].

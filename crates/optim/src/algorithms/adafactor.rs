@@ -67,6 +67,8 @@ hyper! {
 /// Adafactor, as `torch.optim.Adafactor` (Shazeer and Stern 2018): for a matrix the second moment is the outer product
 /// of its means over rows and columns, divided by their mean. A step is three passes: the means of the squares, the size of
 /// the update, the update; nothing of the parameter's size is stored between them.
+///
+#[doc = example!("Adafactor", "0.1, |o| o.weight_decay(0.1)", "2.69")]
 pub type Adafactor = Optimizer<AdafactorUpdate>;
 
 /// The update of [`Adafactor`].

@@ -36,6 +36,8 @@ hyper! {
 }
 
 /// Adagrad, as `torch.optim.Adagrad` (Duchi et al. 2011): `s <- s + g^2`, `p <- p - lr g / (sqrt(s) + eps)`.
+///
+#[doc = example!("Adagrad", "0.1, |o| o.lr_decay(0.1)", "3.84")]
 pub type Adagrad = Optimizer<AdagradUpdate>;
 
 /// The update of [`Adagrad`].

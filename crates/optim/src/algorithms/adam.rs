@@ -51,9 +51,13 @@ adam! {
 
 /// Adam, as [`torch.optim.Adam`](https://pytorch.org/docs/stable/generated/torch.optim.Adam.html) (Kingma and Ba 2014):
 /// `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`, `p <- p - lr m' / (sqrt(v') + eps)`, primes for bias correction.
+///
+#[doc = example!("Adam", "0.1, |o| o.amsgrad(true)", "3.38")]
 pub type Adam = Optimizer<AdamUpdate>;
 
 /// Adam with decoupled weight decay, as `torch.optim.AdamW` (Loshchilov and Hutter 2017).
+///
+#[doc = example!("AdamW", "0.1, |o| o.weight_decay(0.1)", "3.16")]
 pub type AdamW = Optimizer<AdamWUpdate>;
 
 /// The update of [`Adam`].

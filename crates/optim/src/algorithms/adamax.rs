@@ -32,6 +32,8 @@ hyper! {
 }
 
 /// Adamax, as `torch.optim.Adamax` (Kingma and Ba 2014): `u <- max(b2 u, |g| + eps)`, `p <- p - lr m' / u`.
+///
+#[doc = example!("Adamax", "0.1, |o| o.betas((0.8, 0.9))", "3.34")]
 pub type Adamax = Optimizer<AdamaxUpdate>;
 
 /// The update of [`Adamax`].

@@ -34,6 +34,8 @@ hyper! {
 }
 
 /// Averaged stochastic gradient descent, as `torch.optim.ASGD` (Polyak and Juditsky 1992); the average is the state `ax`.
+///
+#[doc = example!("ASGD", "0.1, |o| o.t0(1.0)", "1.31")]
 pub type ASGD = Optimizer<ASGDUpdate>;
 
 /// The update of [`ASGD`].

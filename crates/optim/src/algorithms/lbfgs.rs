@@ -40,6 +40,25 @@ hyper! {
 /// L-BFGS, as [`torch.optim.LBFGS`](https://pytorch.org/docs/stable/generated/torch.optim.LBFGS.html): one group of
 /// parameters, stepped with a closure that computes the loss and its gradients as often as the search asks
 /// ([`Optimizer::step_with`]).
+///
+/// # Examples
+/// ```
+/// use cresset_core::{Result, tensor};
+/// use cresset_optim::LBFGS;
+///
+/// # fn main() -> Result<()> {
+/// let w = tensor![1.0, -2.0].requires_grad_(true)?;
+/// let mut optimizer = LBFGS::with([w.clone()], 1.0, |o| o.line_search_fn(Some("strong_wolfe".into())))?;
+/// optimizer.step_with(|| {
+///     w.set_grad(None)?;
+///     let loss = w.sub_scalar(3)?.square()?.sum()?;
+///     loss.backward()?;
+///     Ok(loss)
+/// })?;
+/// assert!(w.sub_scalar(3)?.abs()?.max()?.item()?.to_f64() < 1e-5);
+/// # Ok(())
+/// # }
+/// ```
 pub type LBFGS = Optimizer<LBFGSUpdate>;
 
 /// The update of [`LBFGS`].

@@ -1,5 +1,22 @@
 //! The algorithms, one per file.
 
+/// The example of an algorithm: its name, its settings, and the loss after three steps, which is PyTorch's.
+macro_rules! example {
+    ($name:literal, $settings:literal, $loss:literal) => {
+        concat!(
+            "# Examples\n```\nuse cresset_core::{Result, tensor};\nuse cresset_optim::",
+            $name,
+            ";\n\n# fn main() -> Result<()> {\nlet w = tensor![[1.0, -2.0]].requires_grad_(true)?;\nlet mut optimizer = ",
+            $name,
+            "::with([w.clone()], ",
+            $settings,
+            ")?;\nfor _ in 0..3 {\n    optimizer.zero_grad();\n    w.square()?.sum()?.backward()?;\n    optimizer.step()?;\n}\nassert_eq!(format!(\"{:.2}\", w.square()?.sum()?.item()?.to_f64()), \"",
+            $loss,
+            "\");\n# Ok(())\n# }\n```"
+        )
+    };
+}
+
 mod adadelta;
 mod adafactor;
 mod adagrad;

@@ -64,6 +64,8 @@ hyper! {
 /// Muon, as `torch.optim.Muon` (Jordan et al. 2024): the momentum of a matrix is brought near to its orthogonal factor
 /// by a Newton-Schulz iteration in `bfloat16`. Momentum and update are a pass each; between them are three products of
 /// matrices per iteration.
+///
+#[doc = example!("Muon", "0.1, |o| o.momentum(0.9)", "3.87")]
 pub type Muon = Optimizer<MuonUpdate>;
 
 /// The update of [`Muon`].

@@ -38,6 +38,8 @@ hyper! {
 
 /// NAdam, as `torch.optim.NAdam` (Dozat 2016): `mu_t = b1 (1 - 0.96^(t psi) / 2)`,
 /// `p <- p - lr ((1 - mu_t) g / (1 - prod mu) + mu_(t+1) m / (1 - prod mu mu_(t+1))) / (sqrt(v') + eps)`.
+///
+#[doc = example!("NAdam", "0.1, |o| o.weight_decay(0.1)", "3.62")]
 pub type NAdam = Optimizer<NAdamUpdate>;
 
 /// The update of [`NAdam`].

@@ -35,6 +35,8 @@ hyper! {
 
 /// RAdam, as `torch.optim.RAdam` (Liu et al. 2019): momentum alone while the second moment has seen too few steps,
 /// then Adam with a rectified step.
+///
+#[doc = example!("RAdam", "0.1, |o| o.weight_decay(0.1)", "0.96")]
 pub type RAdam = Optimizer<RAdamUpdate>;
 
 /// The update of [`RAdam`].

@@ -38,6 +38,8 @@ hyper! {
 
 /// RMSprop, as `torch.optim.RMSprop` (Hinton's lecture 6e; Graves 2013 for the centred form):
 /// `v <- a v + (1 - a) g^2`, `p <- p - lr g / (sqrt(v) + eps)`.
+///
+#[doc = example!("RMSprop", "0.1, |o| o.momentum(0.5)", "0.29")]
 pub type RMSprop = Optimizer<RMSpropUpdate>;
 
 /// The update of [`RMSprop`].

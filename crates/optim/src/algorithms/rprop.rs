@@ -34,6 +34,8 @@ hyper! {
 
 /// Resilient backpropagation, as `torch.optim.Rprop` (Riedmiller and Braun 1993): a step size per element grows while
 /// the gradient keeps its sign and shrinks when it changes.
+///
+#[doc = example!("Rprop", "0.1, |o| o.etas((0.5, 1.5))", "2.60")]
 pub type Rprop = Optimizer<RpropUpdate>;
 
 /// The update of [`Rprop`].

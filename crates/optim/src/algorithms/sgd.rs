@@ -39,6 +39,8 @@ hyper! {
 
 /// Stochastic gradient descent, as [`torch.optim.SGD`](https://pytorch.org/docs/stable/generated/torch.optim.SGD.html):
 /// `v <- mu v + (1 - tau) g`, `p <- p - lr v` (PyTorch's form, not Sutskever's).
+///
+#[doc = example!("SGD", "0.1, |o| o.momentum(0.9)", "0.02")]
 pub type SGD = Optimizer<SGDUpdate>;
 
 /// The update of [`SGD`].

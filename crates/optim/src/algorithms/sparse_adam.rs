@@ -29,6 +29,22 @@ hyper! {
 
 /// Adam for sparse gradients, as `torch.optim.SparseAdam`: moments and parameters change only where the gradient has
 /// elements, in one pass over those rows; the steps are counted for the whole parameter.
+///
+/// # Examples
+/// ```
+/// use cresset_core::{Result, ops, tensor};
+/// use cresset_optim::SparseAdam;
+///
+/// # fn main() -> Result<()> {
+/// let table = ops::ones([4, 2])?.requires_grad_(true)?;
+/// let mut optimizer = SparseAdam::new([table.clone()], 0.25)?;
+/// ops::embedding_with(&table, &tensor![2, 0], |o| o.sparse(true))?.sum()?.backward()?;
+/// optimizer.step()?;
+/// let column = table.select(1, 0)?.to_vec::<f32>()?;
+/// assert_eq!(format!("{column:.2?}"), "[0.75, 1.00, 0.75, 1.00]");
+/// # Ok(())
+/// # }
+/// ```
 pub type SparseAdam = Optimizer<SparseAdamUpdate>;
 
 /// The update of [`SparseAdam`].

@@ -91,6 +91,27 @@ options! {
 }
 
 /// Runs one scheduler after the other, as `torch.optim.lr_scheduler.SequentialLR`.
+///
+/// # Examples
+/// ```
+/// use cresset_core::{Result, ops};
+/// use cresset_optim::{SGD, lr_scheduler::{ConstantLR, ExponentialLR, SequentialLR}};
+///
+/// # fn main() -> Result<()> {
+/// let mut optimizer = SGD::new([ops::zeros([1])?.requires_grad_(true)?], 1.0)?;
+/// let warm = ConstantLR::with(&mut optimizer, |o| o.factor(0.5).total_iters(9))?;
+/// let cool = ExponentialLR::new(&mut optimizer, 0.5)?;
+/// let mut scheduler = SequentialLR::new(&mut optimizer, vec![Box::new(warm), Box::new(cool)], vec![2])?;
+/// let mut rates = vec![scheduler.last_lr()[0]];
+/// for _epoch in 0..3 {
+///     optimizer.step()?;
+///     scheduler.step(&mut optimizer)?;
+///     rates.push(scheduler.last_lr()[0]);
+/// }
+/// assert_eq!(rates, [0.5, 0.5, 1.0, 0.5]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct SequentialLR {
     schedulers: Vec<Box<dyn Step>>,
     milestones: Vec<i64>,
@@ -169,6 +190,25 @@ impl SequentialLR {
 }
 
 /// Runs several schedulers at once, as `torch.optim.lr_scheduler.ChainedScheduler`.
+///
+/// # Examples
+/// ```
+/// use cresset_core::{Result, ops};
+/// use cresset_optim::{SGD, lr_scheduler::{ChainedScheduler, ConstantLR, ExponentialLR}};
+///
+/// # fn main() -> Result<()> {
+/// let mut optimizer = SGD::new([ops::zeros([1])?.requires_grad_(true)?], 1.0)?;
+/// let warm = ConstantLR::with(&mut optimizer, |o| o.factor(0.5).total_iters(2))?;
+/// let cool = ExponentialLR::new(&mut optimizer, 0.5)?;
+/// let mut scheduler = ChainedScheduler::new(&optimizer, vec![Box::new(warm), Box::new(cool)])?;
+/// for rate in [0.25, 0.25, 0.125] {
+///     optimizer.step()?;
+///     scheduler.step(&mut optimizer)?;
+///     assert_eq!(scheduler.last_lr(), [rate]);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct ChainedScheduler {
     schedulers: Vec<Box<dyn Step>>,
     last_lr: Vec<f64>,

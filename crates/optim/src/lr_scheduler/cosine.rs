@@ -13,6 +13,8 @@ use crate::options::options;
 
 /// Lets the rate follow a cosine from its start to `eta_min` and back, as
 /// `torch.optim.lr_scheduler.CosineAnnealingLR` (Loshchilov and Hutter 2016, without restarts).
+///
+#[doc = example!("CosineAnnealingLR", "&mut optimizer, 4, |o| o.eta_min(0.5)", "[0.927, 0.750, 0.573]")]
 pub type CosineAnnealingLR = Scheduler<CosineAnnealing>;
 
 /// The rule of [`CosineAnnealingLR`].
@@ -104,6 +106,8 @@ options! {
 }
 
 /// Cosine annealing that restarts at the highest rate, as `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
+///
+#[doc = example!("CosineAnnealingWarmRestarts", "&mut optimizer, 2, |o| o.t_mult(2)", "[0.500, 1.000, 0.854]")]
 #[derive(Clone, Debug)]
 pub struct CosineAnnealingWarmRestarts {
     t_0: i64,

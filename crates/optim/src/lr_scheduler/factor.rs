@@ -115,6 +115,8 @@ schedules! {
     };
 
     /// Multiplies the rate by `gamma` at given epochs, as `torch.optim.lr_scheduler.MultiStepLR`.
+    ///
+    #[doc = example!("MultiStepLR", "&mut optimizer, [1, 3], |o| o.gamma(0.5)", "[0.500, 0.500, 0.250]")]
     MultiStepLR = MultiStep (
         /// The epochs; one that is named twice counts twice.
         milestones: Vec<i64>
@@ -127,6 +129,8 @@ schedules! {
     };
 
     /// Multiplies the rate by `factor` until epoch `total_iters`, as `torch.optim.lr_scheduler.ConstantLR`.
+    ///
+    #[doc = example!("ConstantLR", "&mut optimizer, |o| o.factor(0.5).total_iters(2)", "[0.500, 1.000, 1.000]")]
     ConstantLR = ConstantFactor () ConstantLROptions {
         /// The factor (default: a third).
         factor: f64 = 1.0 / 3.0,
@@ -144,6 +148,8 @@ schedules! {
     };
 
     /// Multiplies the rate by a factor on a line, as `torch.optim.lr_scheduler.LinearLR`.
+    ///
+    #[doc = example!("LinearLR", "&mut optimizer, |o| o.start_factor(0.25).total_iters(3)", "[0.500, 0.750, 1.000]")]
     LinearLR = LinearFactor () LinearLROptions {
         /// The factor at epoch 0 (default: a third).
         start_factor: f64 = 1.0 / 3.0,
@@ -176,12 +182,16 @@ schedules! {
     };
 
     /// Multiplies the rate by `gamma` every epoch, as `torch.optim.lr_scheduler.ExponentialLR`.
+    ///
+    #[doc = example!("ExponentialLR", "&mut optimizer, 0.5, |o| o", "[0.500, 0.250, 0.125]")]
     ExponentialLR = ExponentialDecay (
         /// The factor.
         gamma: f64
     ) ExponentialLROptions {} |s, now| if now.initial { now.lr } else { now.lr * s.gamma };
 
     /// Lets the rate fall to 0 along a power, as `torch.optim.lr_scheduler.PolynomialLR`.
+    ///
+    #[doc = example!("PolynomialLR", "&mut optimizer, |o| o.total_iters(4)", "[0.750, 0.500, 0.250]")]
     PolynomialLR = Polynomial () PolynomialLROptions {
         /// The epoch at which the rate is 0 (default: 5).
         total_iters: i64 = 5,
@@ -200,6 +210,8 @@ schedules! {
 type Factor = Arc<dyn Fn(i64) -> f64 + Send + Sync>;
 
 /// The rate at the start times a function of the epoch, as `torch.optim.lr_scheduler.LambdaLR`.
+///
+#[doc = example!("LambdaLR", "&mut optimizer, |epoch| 1.0 / (1 + epoch) as f64, |o| o", "[0.500, 0.333, 0.250]")]
 pub type LambdaLR = Scheduler<Lambda>;
 
 /// The rule of [`LambdaLR`]: one function for all groups, or one for each.
@@ -207,6 +219,8 @@ pub type LambdaLR = Scheduler<Lambda>;
 pub struct Lambda(Vec<Factor>);
 
 /// The rate times a function of the epoch, as `torch.optim.lr_scheduler.MultiplicativeLR`.
+///
+#[doc = example!("MultiplicativeLR", "&mut optimizer, |_| 0.5, |o| o", "[0.500, 0.250, 0.125]")]
 pub type MultiplicativeLR = Scheduler<Multiplicative>;
 
 /// The rule of [`MultiplicativeLR`]: one function for all groups, or one for each.

@@ -5,6 +5,23 @@
 //! `optimizer.step()?; scheduler.step(&mut optimizer)?`. Rates are computed from the previous ones, as PyTorch does,
 //! so that schedules can be chained.
 
+/// The example of a schedule: its name, how it is made, and the rates of epochs 1 to 3, which are PyTorch's.
+macro_rules! example {
+    ($name:literal, $arguments:literal, $rates:literal) => {
+        concat!(
+            "# Examples\n```\nuse cresset_core::{Result, ops};\nuse cresset_optim::{SGD, lr_scheduler::",
+            $name,
+            "};\n\n# fn main() -> Result<()> {\nlet mut optimizer = SGD::new([ops::zeros([1])?.requires_grad_(true)?], 1.0)?;\nlet mut scheduler = ",
+            $name,
+            "::with(",
+            $arguments,
+            ")?;\nlet mut rates = Vec::new();\nfor _epoch in 0..3 {\n    optimizer.step()?;\n    scheduler.step(&mut optimizer)?;\n    rates.push(scheduler.last_lr()[0]);\n}\nassert_eq!(format!(\"{rates:.3?}\"), \"",
+            $rates,
+            "\");\n# Ok(())\n# }\n```"
+        )
+    };
+}
+
 mod compose;
 mod cosine;
 mod cycle;

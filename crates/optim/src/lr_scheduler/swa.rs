@@ -11,6 +11,8 @@ use crate::optimizer::ParamGroups;
 use crate::options::options;
 
 /// Lets the rate go to a constant, as `torch.optim.swa_utils.SWALR` (Izmailov et al. 2018).
+///
+#[doc = example!("SWALR", "&mut optimizer, 0.5, |o| o.anneal_epochs(2).anneal_strategy(\"linear\")", "[0.750, 0.500, 0.500]")]
 pub type SWALR = Scheduler<SwaAnnealing>;
 
 /// The rule of [`SWALR`].
