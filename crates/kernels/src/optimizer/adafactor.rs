@@ -78,8 +78,7 @@ impl Adafactor {
         match variance {
             Variance::Full(variance) => self.full(param, grad, variance),
             Variance::Factored { row, column, width, height } => {
-                let rows = (BLOCK / width).max(ROWS).min(height);
-                self.factored(param, grad, row, column, Cuts { width, height, rows });
+                self.factored(param, grad, row, column, Cuts::new(height, width));
             }
         }
     }
@@ -93,11 +92,13 @@ impl Adafactor {
         let parts = param.chunks_mut(BLOCK).zip(grad.chunks(BLOCK)).zip(variance.chunks(BLOCK));
         let one = [T::ONE];
         let block = |(((param, grad), columns), size)| Product { param, grad, rows: &one, columns, size };
-        self.apply(parts.zip(&mut sizes).map(block).collect(), size, grad.len());
+        let cuts = Cuts { height: 1, width: BLOCK, rows: 1, matrices: 1 };
+        self.apply(parts.zip(&mut sizes).map(block).collect(), cuts, size, grad.len());
     }
 
     fn factored<T: Real>(&self, param: &mut [T], grad: &[T], row: &mut [T], column: &mut [T], cuts: Cuts) {
-        let (mut sizes, n) = (vec![0.0; cuts.count(grad.len())], grad.len());
+        let n = grad.len();
+        let mut sizes = vec![0.0; n.div_ceil(cuts.stretch()) * cuts.per_stretch()];
         let (mut rows, columns) = cuts.sums(param, grad, &mut sizes);
         let size = sizes.iter().sum::<f64>();
         self.remember(row, &rows, cuts.width);
@@ -107,13 +108,14 @@ impl Adafactor {
             let least = T::real(mean).max_nan(T::real(self.eps.0));
             relative.iter_mut().zip(row).for_each(|(to, x)| *to = *x / least);
         }
-        let params = param.chunks_mut(cuts.matrix()).flat_map(|m| m.chunks_mut(cuts.block()));
-        let grads = grad.chunks(cuts.matrix()).flat_map(|m| m.chunks(cuts.block()));
-        let rows = rows.chunks(cuts.height).flat_map(|m| m.chunks(cuts.rows));
-        let columns = column.chunks(cuts.width).flat_map(|c| std::iter::repeat_n(c, cuts.per_matrix()));
+        let params = param.chunks_mut(cuts.stretch()).flat_map(|m| m.chunks_mut(cuts.block()));
+        let grads = grad.chunks(cuts.stretch()).flat_map(|m| m.chunks(cuts.block()));
+        let rows = rows.chunks(cuts.height * cuts.matrices).flat_map(|m| m.chunks(cuts.rows * cuts.matrices));
+        let columns = column.chunks(cuts.width * cuts.matrices);
+        let columns = columns.flat_map(|c| std::iter::repeat_n(c, cuts.per_stretch()));
         let parts = params.zip(grads).zip(rows).zip(columns).zip(&mut sizes);
         let block = |((((param, grad), rows), columns), size)| Product { param, grad, rows, columns, size };
-        self.apply(parts.map(block).collect(), size, n);
+        self.apply(parts.map(block).collect(), cuts, size, n);
     }
 
     /// Moves a kept mean towards that of these sums of `n` elements.
@@ -124,73 +126,67 @@ impl Adafactor {
     }
 
     /// The second and third pass; `size` is the sum of the parameter's squares.
-    fn apply<T: Real>(&self, mut blocks: Vec<Product<'_, T>>, size: f64, n: usize) {
+    fn apply<T: Real>(&self, mut blocks: Vec<Product<'_, T>>, cuts: Cuts, size: f64, n: usize) {
         let (least, n) = (self.eps.0 * self.eps.0, n as f64);
-        let longest = blocks.iter().map(|b| b.grad.len()).max().unwrap_or_default();
-        together(blocks.iter_mut().collect(), longest, |b| {
-            *b.size = energy(b.grad, b.rows, b.columns, least)
-        });
+        share(blocks.iter_mut().collect(), |b| *b.size = energy(b.grad, (b.rows, b.columns), cuts, least));
         let update = blocks.iter().map(|b| *b.size).sum::<f64>();
         let rate = self.rate * (size / n).sqrt().max(self.eps.1);
         let excess = ((update / n).sqrt() / self.d).max(1.0);
         let rate = if self.maximize { rate } else { -rate } / excess;
-        together(blocks, longest, |b| {
-            descend(b.param, b.grad, (b.rows, b.columns), least, self.shrink, rate)
-        });
+        share(blocks, |b| descend(b.param, b.grad, (b.rows, b.columns), cuts, least, (self.shrink, rate)));
     }
 }
 
-/// Where matrices are cut into blocks of rows.
+/// Where matrices that follow each other are cut into blocks: large ones by rows, small ones stay together.
 #[derive(Clone, Copy)]
 struct Cuts {
-    width: usize,
     height: usize,
+    width: usize,
     /// Rows of a block; the last of a matrix may have less.
     rows: usize,
+    /// Whole matrices of a block; 1 if matrices are cut.
+    matrices: usize,
 }
 
 impl Cuts {
-    fn matrix(self) -> usize {
-        self.height * self.width
+    fn new(height: usize, width: usize) -> Cuts {
+        let rows = (BLOCK / width).max(ROWS).min(height);
+        let matrices = if rows == height { (BLOCK / (height * width)).max(1) } else { 1 };
+        Cuts { height, width, rows, matrices }
+    }
+
+    /// Elements of the matrices of a block, or of the matrix that is cut.
+    fn stretch(self) -> usize {
+        self.height * self.width * self.matrices
     }
 
     fn block(self) -> usize {
-        self.rows * self.width
+        self.rows * self.width * self.matrices
     }
 
-    fn per_matrix(self) -> usize {
+    fn per_stretch(self) -> usize {
         self.height.div_ceil(self.rows)
-    }
-
-    fn count(self, n: usize) -> usize {
-        n / self.matrix() * self.per_matrix()
     }
 
     /// The first pass: sums of squares of the gradient by rows and columns, and of the parameter by blocks.
     fn sums<T: Real>(self, param: &[T], grad: &[T], sizes: &mut [f64]) -> (Vec<T>, Vec<T>) {
         let mut rows = vec![T::ZERO; grad.len() / self.width];
-        let mut columns = vec![T::ZERO; sizes.len() * self.width];
-        let params = param.chunks(self.matrix()).flat_map(|m| m.chunks(self.block()));
-        let grads = grad.chunks(self.matrix()).flat_map(|m| m.chunks(self.block()));
-        let places = rows.chunks_mut(self.height).flat_map(|m| m.chunks_mut(self.rows));
-        let parts = params.zip(grads).zip(places).zip(columns.chunks_mut(self.width)).zip(sizes);
-        together(parts.collect(), self.block(), |((((p, g), rows), columns), size)| {
-            *size = squares(p, g, rows, columns);
+        let mut columns = vec![T::ZERO; grad.len() / self.height * self.per_stretch()];
+        let params = param.chunks(self.stretch()).flat_map(|m| m.chunks(self.block()));
+        let grads = grad.chunks(self.stretch()).flat_map(|m| m.chunks(self.block()));
+        let places = rows.chunks_mut(self.height * self.matrices);
+        let places = places.flat_map(|m| m.chunks_mut(self.rows * self.matrices));
+        let parts =
+            params.zip(grads).zip(places).zip(columns.chunks_mut(self.width * self.matrices)).zip(sizes);
+        share(parts.collect(), |((((p, g), rows), columns), size)| {
+            *size = squares(p, g, rows, columns, self);
         });
-        let parts = columns.chunks(self.per_matrix() * self.width);
-        let columns = parts.flat_map(|parts| summed(parts, self.width)).collect();
+        if self.per_stretch() > 1 {
+            let parts = columns.chunks(self.per_stretch() * self.width);
+            columns = parts.flat_map(|parts| summed(parts, self.width)).collect();
+        }
         (rows, columns)
     }
-}
-
-/// Calls `f` with each block; small ones go to one thread together.
-fn together<B: Send>(blocks: Vec<B>, len: usize, f: impl Fn(B) + Sync) {
-    let mut groups = Vec::new();
-    let mut blocks = blocks.into_iter().peekable();
-    while blocks.peek().is_some() {
-        groups.push(blocks.by_ref().take((BLOCK / len).max(1)).collect::<Vec<B>>());
-    }
-    share(groups, |group| group.into_iter().for_each(&f));
 }
 
 /// The sum of parts of `width` elements.
@@ -220,18 +216,18 @@ fn total<T: Real>(n: usize, mut f: impl FnMut(usize) -> T) -> f64 {
 
 multiversion! {
     /// The first pass over a block: squares of the gradient by rows and columns, those of the parameter returned.
-    fn squares<T: Real>(param: &[T], grad: &[T], rows: &mut [T], columns: &mut [T]) -> f64 {
-        let width = columns.len();
-        let mut size = 0.0;
-        for ((p, g), row) in param.chunks_exact(width).zip(grad.chunks_exact(width)).zip(rows) {
-            size += total(width, |i| p[i] * p[i]);
-            *row = T::real(total(width, |i| {
-                let square = g[i] * g[i];
-                columns[i] = columns[i] + square;
-                square
-            }));
+    fn squares<T: Real>(param: &[T], grad: &[T], rows: &mut [T], columns: &mut [T], cuts: Cuts) -> f64 {
+        let matrices = grad.chunks(cuts.height * cuts.width).zip(rows.chunks_mut(cuts.height));
+        for ((g, rows), columns) in matrices.zip(columns.chunks_mut(cuts.width)) {
+            for (g, row) in g.chunks_exact(cuts.width).zip(rows) {
+                *row = T::real(total(cuts.width, |i| {
+                    let square = g[i] * g[i];
+                    columns[i] = columns[i] + square;
+                    square
+                }));
+            }
         }
-        size
+        total(param.len(), |i| param[i] * param[i])
     }
 
     /// The first pass over a vector: its second moments; the sum of the parameter's squares.
@@ -243,24 +239,28 @@ multiversion! {
     }
 
     /// The sum of the squares of a block's updates.
-    fn energy<T: Real>(grad: &[T], rows: &[T], columns: &[T], least: f64) -> f64 {
-        let (least, width) = (T::real(least), columns.len().min(grad.len()));
-        let mut sum = 0.0;
-        for (g, row) in grad.chunks_exact(width).zip(rows) {
-            sum += total(width, |i| g[i] * g[i] / (*row * columns[i]).max_nan(least));
+    fn energy<T: Real>(grad: &[T], moments: (&[T], &[T]), cuts: Cuts, least: f64) -> f64 {
+        let (least, mut sum) = (T::real(least), 0.0);
+        let matrices = grad.chunks(cuts.height * cuts.width).zip(moments.0.chunks(cuts.height));
+        for ((g, rows), columns) in matrices.zip(moments.1.chunks(cuts.width)) {
+            for (g, row) in g.chunks(cuts.width).zip(rows) {
+                sum += total(g.len(), |i| g[i] * g[i] / (*row * columns[i]).max_nan(least));
+            }
         }
         sum
     }
 
-    /// The last pass over a block.
-    fn descend<T: Real>(param: &mut [T], grad: &[T], moments: (&[T], &[T]), least: f64, shrink: f64, rate: f64) {
-        let (least, shrink, rate) = (T::real(least), T::real(shrink), T::real(rate));
-        let (rows, columns) = moments;
-        let width = columns.len().min(grad.len());
-        for ((p, g), row) in param.chunks_exact_mut(width).zip(grad.chunks_exact(width)).zip(rows) {
-            for ((p, g), c) in p.iter_mut().zip(g).zip(columns) {
-                let update = T::ONE / (*row * *c).max_nan(least).sqrt() * *g;
-                *p = rate.mul_add(update, *p * shrink);
+    /// The last pass over a block; the factor of the parameter and the rate come last.
+    fn descend<T: Real>(param: &mut [T], grad: &[T], moments: (&[T], &[T]), cuts: Cuts, least: f64, rates: (f64, f64)) {
+        let (least, shrink, rate) = (T::real(least), T::real(rates.0), T::real(rates.1));
+        let matrices = param.chunks_mut(cuts.height * cuts.width).zip(grad.chunks(cuts.height * cuts.width));
+        let moments = moments.0.chunks(cuts.height).zip(moments.1.chunks(cuts.width));
+        for ((p, g), (rows, columns)) in matrices.zip(moments) {
+            for ((p, g), row) in p.chunks_mut(cuts.width).zip(g.chunks(cuts.width)).zip(rows) {
+                for ((p, g), c) in p.iter_mut().zip(g).zip(columns) {
+                    let update = T::ONE / (*row * *c).max_nan(least).sqrt() * *g;
+                    *p = rate.mul_add(update, *p * shrink);
+                }
             }
         }
     }
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_matrix_of_rank_one_is_divided_by_itself() {
         // The squares are an outer product, so that the update is the sign of each gradient, of size 1; so is the parameter.
-        for (batch, height, width) in [(1, 3, 5), (4, 3, 3), (1, 40, 5000), (2, 17, 70_000)] {
+        for (batch, height, width) in [(1, 3, 5), (9_000, 3, 3), (1, 40, 5000), (2, 17, 70_000)] {
             let n = batch * height * width;
             let value = |i: usize| (1 + i / width % height) as f64 * (1 + i % width % 7) as f64;
             let grad: Vec<f64> = (0..n).map(|i| if i % 3 == 0 { -value(i) } else { value(i) }).collect();
