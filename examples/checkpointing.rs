@@ -60,7 +60,7 @@ impl Run {
             value.get(key).ok_or_else(|| Error::runtime(format!("the checkpoint has no '{key}'")))
         };
         let mut run = Run::new()?;
-        run.model.load_state_dict(&part("model")?.clone().into_state_dict()?.into_iter().collect(), true)?;
+        run.model.load_state_dict(&part("model")?.clone().into_state_dict()?.into_iter().collect())?;
         run.optimizer.load_state_dict(&OptimizerState::try_from(part("optimizer")?)?)?;
         let (Some(step), Some(rng)) = (part("step")?.as_int(), part("rng")?.as_tensor()) else {
             bail!("expected an int under 'step' and a tensor under 'rng'");

@@ -89,7 +89,7 @@ pub fn run(epochs: usize) -> Result<(f64, f64)> {
             break;
         }
     }
-    model.load_state_dict(&best, true)?;
+    model.load_state_dict(&best)?;
     Ok((stopping.best, mean_loss(&model, &validation)?))
 }
 

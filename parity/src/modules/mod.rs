@@ -117,7 +117,7 @@ fn replay(case: &Case, pack: &Pack) -> Result<(), Reason> {
         .iter()
         .map(|(name, v)| Ok((name.clone(), stored(v, pack)?)))
         .collect::<Result<_, Reason>>()?;
-    module.load_state_dict(&state, true).map_err(text)?;
+    module.load_state_dict(&state).map_err(text)?;
     module.set_training(case.training);
     let (inputs, outputs) = forward(case, &subject, pack)?;
     let tolerance = Tolerance { rtol: case.rtol, atol: case.atol };

@@ -96,7 +96,7 @@ pub fn model_path(named: Option<&Path>) -> Result<PathBuf> {
 /// A network with the weights of a file.
 pub fn load(path: &Path) -> Result<Net> {
     let net = Net::new()?;
-    net.load_state_dict(&read_state(path)?, true).map_err(|e| e.context(path.display()))?;
+    net.load_state_dict(&read_state(path)?).map_err(|e| e.context(path.display()))?;
     net.eval();
     Ok(net)
 }

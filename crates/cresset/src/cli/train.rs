@@ -123,7 +123,7 @@ impl Run {
     }
 
     fn restore(&mut self, saved: Checkpoint) -> Result<()> {
-        self.net.load_state_dict(&saved.model, true)?;
+        self.net.load_state_dict(&saved.model)?;
         self.optimizer.load_state_dict(&saved.optimizer)?;
         self.scheduler.load_state_dict(&saved.scheduler)?;
         self.order.set_state(&saved.order_rng)?;

@@ -28,7 +28,7 @@ pub use parameter::{Buffer, Parameter, Training};
 pub(crate) use repr::boolean;
 pub use repr::{float, int_or_tuple, number, tuple};
 pub(crate) use state::torch_size;
-pub use state::{IncompatibleKeys, StateDict};
+pub use state::{IncompatibleKeys, LoadOptions, StateDict};
 pub use tensors::Tensors;
 
 use std::collections::HashSet;
@@ -302,15 +302,29 @@ pub trait Module: Send + Sync {
         state::state_dict(self)
     }
 
-    /// Copies the tensors of a state into the module's.
+    /// Copies the tensors of a state into the module's; the names must be exactly those of [`Module::state_dict`].
     ///
-    /// With `strict`, the names must be exactly those of [`Module::state_dict`]; without, those that are missing keep
-    /// their values and those that are unexpected are reported. Nothing is changed when it fails.
+    /// Nothing is changed when it fails.
     ///
     /// # Errors
     /// `Runtime` with PyTorch's text, which names missing and unexpected keys and tensors of another shape.
-    fn load_state_dict(&self, state: &StateDict, strict: bool) -> Result<IncompatibleKeys> {
-        state::load_state_dict(self, state, strict)
+    fn load_state_dict(&self, state: &StateDict) -> Result<IncompatibleKeys> {
+        state::load_state_dict(self, state, &LoadOptions::default())
+    }
+
+    /// [`Module::load_state_dict`] with optional settings.
+    ///
+    /// # Errors
+    /// As there.
+    fn load_state_dict_with(
+        &self,
+        state: &StateDict,
+        options: impl FnOnce(LoadOptions) -> LoadOptions,
+    ) -> Result<IncompatibleKeys>
+    where
+        Self: Sized,
+    {
+        state::load_state_dict(self, state, &options(LoadOptions::default()))
     }
 
     /// Switches training mode on for this module and all below it.

@@ -5,6 +5,8 @@ use std::ops::Deref;
 
 use cresset_core::{DType, Error, Result, Tensor, bail, no_grad};
 
+use crate::options::options;
+
 use super::{LoadHook, Module, StateHook, Uninitialized, detached, walk};
 
 /// Tensors by name, in order.
@@ -16,7 +18,7 @@ use super::{LoadHook, Module, StateHook, Uninitialized, detached, walk};
 /// let layer = Linear::new(2, 1)?;
 /// let mut state = layer.state_dict();
 /// state.insert("bias", ops::full([1], 0.5)?);
-/// layer.load_state_dict(&state, true)?;
+/// layer.load_state_dict(&state)?;
 /// assert_eq!(layer.bias.as_ref().unwrap().item()?.to_f64(), 0.5);
 /// # Ok(())
 /// # }
@@ -83,6 +85,17 @@ impl FromIterator<(String, Tensor)> for StateDict {
     }
 }
 
+options! {
+    /// Optional settings of [`Module::load_state_dict_with`].
+    LoadOptions {
+        /// Whether the names must be exactly those of the module (default: yes). If not, tensors that are missing keep their
+        /// values, and names that are unexpected are reported.
+        strict: bool = true,
+        /// Whether the module takes the tensors themselves, with their dtype, instead of copying them (default: no).
+        assign: bool = false,
+    }
+}
+
 /// Names in which a state and a module differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IncompatibleKeys {
@@ -132,7 +145,7 @@ pub(super) fn state_dict<M: Module + ?Sized>(module: &M) -> StateDict {
 pub(super) fn load_state_dict<M: Module + ?Sized>(
     module: &M,
     state: &StateDict,
-    strict: bool,
+    options: &LoadOptions,
 ) -> Result<IncompatibleKeys> {
     let (prepared, after) = prepare(module, state);
     let state = prepared.as_ref().unwrap_or(state);
@@ -155,7 +168,7 @@ pub(super) fn load_state_dict<M: Module + ?Sized>(
     keys.unexpected = state.keys().filter(|name| !known.contains(name)).map(String::from).collect();
     // Those of children come before that of their parent.
     after.iter().rev().for_each(|hook| hook(&mut keys));
-    if strict {
+    if options.strict {
         complain(&mut messages, "Unexpected", &keys.unexpected);
         complain(&mut messages, "Missing", &keys.missing);
     }
@@ -164,9 +177,20 @@ pub(super) fn load_state_dict<M: Module + ?Sized>(
     }
     let _guard = no_grad();
     for (slot, tensor) in copies {
-        slot.tensor.copy_(&tensor).map_err(|e| e.context(&slot.name))?;
+        let loaded = if options.assign {
+            adopt(&slot.tensor, &tensor)
+        } else {
+            slot.tensor.copy_(&tensor).map(|_| ())
+        };
+        loaded.map_err(|e| e.context(&slot.name))?;
     }
     Ok(keys)
+}
+
+/// Makes the module's tensor one of the elements of another, whatever its dtype.
+fn adopt(own: &Tensor, tensor: &Tensor) -> Result<()> {
+    own.set_grad(None)?;
+    own.set_data(&tensor.detach())
 }
 
 /// The modules whose parameters are not there yet, with what stands before their names.

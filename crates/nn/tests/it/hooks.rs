@@ -161,7 +161,7 @@ fn state_hooks_change_what_is_saved_and_loaded() -> Result<()> {
     let model = Sequential::new().push(layer.clone());
     let keys = || model.state_dict().keys().map(String::from).collect::<Vec<_>>();
     assert_eq!(keys(), ["0.weight"]);
-    assert!(model.load_state_dict(&model.state_dict(), true).is_err());
+    assert!(model.load_state_dict(&model.state_dict()).is_err());
     layer.register_load_state_dict_pre_hook(|state, prefix| {
         let weight = state.get(&format!("{prefix}weight")).cloned();
         weight.into_iter().for_each(|w| state.insert(format!("{prefix}old"), w));
@@ -173,7 +173,7 @@ fn state_hooks_change_what_is_saved_and_loaded() -> Result<()> {
         );
         *keys = Default::default();
     });
-    model.load_state_dict(&model.state_dict(), true)?;
+    model.load_state_dict(&model.state_dict())?;
     handle.remove();
     assert_eq!(keys(), ["0.weight", "0.bias"]);
     let before = layer.register_state_dict_pre_hook(|linear, prefix| {
