@@ -5,7 +5,7 @@
 
 use crate::block::Compute;
 use crate::dtype::DType;
-use crate::parallel::{for_ranges, for_tasks};
+use crate::parallel::for_ranges;
 use crate::parts::Parts;
 use crate::softmax::Along;
 
@@ -155,9 +155,7 @@ pub unsafe fn by_lines<T: Compute, const I: usize, const O: usize>(
     f: impl Fn(Along, [&[T]; I], [&mut [T]; O]) + Sync,
 ) {
     let Along { outer, n, inner } = along;
-    // Long lines whose elements are pages apart share a few sets of the caches: they are brought together too.
-    let crowded = n >= 256 && (inner * size_of::<T>()).is_multiple_of(4096);
-    let plain = inputs.iter().chain(&outputs).all(|r| r.dtype == T::STORED) && !crowded;
+    let plain = inputs.iter().chain(&outputs).all(|r| r.dtype == T::STORED);
     if plain || inner == 1 || n * inner <= GROUP {
         let part = |x: &[&[T]; I]| Along { outer: x[0].len() / (n * inner).max(1), ..along };
         // SAFETY: as the caller promises.
@@ -182,26 +180,28 @@ unsafe fn strips<T: Compute, const I: usize, const O: usize>(
 ) {
     let width = (GROUP / n).max(STRIP).min(inner);
     let strips = inner.div_ceil(width);
-    for_tasks(outer * strips, |task| {
-        let column = task % strips * width;
-        let (start, width) = (task / strips * n * inner + column, width.min(inner - column));
-        let mut read = inputs.map(|_| vec![T::default(); n * width]);
-        let mut written = outputs.map(|_| vec![T::default(); n * width]);
-        for (r, buf) in inputs.iter().zip(&mut read) {
-            for (k, line) in buf.chunks_mut(width).enumerate() {
-                // SAFETY: elements of the operand.
-                unsafe { T::gather(r.at(start + k * inner), r.dtype, 1, line) };
+    for_ranges(outer * strips, 1, |tasks| {
+        let (mut read, mut written) = (inputs.map(|_| Vec::new()), outputs.map(|_| Vec::new()));
+        for task in tasks {
+            let column = task % strips * width;
+            let (start, width) = (task / strips * n * inner + column, width.min(inner - column));
+            read.iter_mut().chain(&mut written).for_each(|buf| buf.resize(n * width, T::default()));
+            for (r, buf) in inputs.iter().zip(&mut read) {
+                for (k, line) in buf.chunks_mut(width).enumerate() {
+                    // SAFETY: elements of the operand.
+                    unsafe { T::gather(r.at(start + k * inner), r.dtype, 1, line) };
+                }
             }
-        }
-        f(
-            Along { outer: 1, n, inner: width },
-            read.each_ref().map(|x| &x[..]),
-            written.each_mut().map(|y| &mut y[..]),
-        );
-        for (r, buf) in outputs.iter().zip(&written) {
-            for (k, line) in buf.chunks(width).enumerate() {
-                // SAFETY: elements of the operand that only this task has.
-                unsafe { T::scatter(r.at(start + k * inner), r.dtype, 1, line) };
+            f(
+                Along { outer: 1, n, inner: width },
+                read.each_ref().map(|x| &x[..]),
+                written.each_mut().map(|y| &mut y[..]),
+            );
+            for (r, buf) in outputs.iter().zip(&written) {
+                for (k, line) in buf.chunks(width).enumerate() {
+                    // SAFETY: elements of the operand that only this thread has.
+                    unsafe { T::scatter(r.at(start + k * inner), r.dtype, 1, line) };
+                }
             }
         }
     });
