@@ -28,7 +28,7 @@ struct Memory<T> {
     given: Vec<T>,
     /// Gradients of gates, packed columns with rows of `nr`.
     hidden: Vec<T>,
-    /// With `Gru` as the input sees them, rows of a group.
+    /// As the input sees them, rows of a group.
     gates: Vec<T>,
 }
 
@@ -74,7 +74,7 @@ impl<T: Real> Recurrence<'_, T> {
             grad_cell: zeros(if self.mode == Mode::Lstm { size * lanes } else { 0 }),
             given: zeros(size * lanes),
             hidden: zeros(n * nr),
-            gates: zeros(if self.mode == Mode::Gru { n * lanes } else { 0 }),
+            gates: zeros(n * lanes),
         }
     }
 
@@ -101,9 +101,10 @@ impl<T: Real> Recurrence<'_, T> {
             grad_cell: &mut memory.grad_cell,
             hidden: &mut memory.hidden,
             gates: &mut memory.gates,
+            spare: &mut memory.given,
             size,
             stride: micro.nr,
-            active: step.active,
+            kept: step.active..step.count,
         };
         cells::backward(mode, lanes, &mut cell);
         let rows = step.row * n..(step.row + step.active) * n;

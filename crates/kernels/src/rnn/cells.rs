@@ -1,10 +1,15 @@
-//! Steps of the cells and their gradients, elementwise over groups of `L` sequences.
+//! Steps of the cells and their gradients, elementwise over groups of sequences.
 //!
-//! Gates lie one after another, each `size` rows of `L`; so does what is saved. The state and the gradients that enter
-//! products have rows of `stride`. Only the first `active` sequences are changed.
+//! Gates lie one after another, each a row of the group's `lanes` for each element of the state; so does what is saved. The
+//! state and the gradients that enter products have rows of `stride`. All sequences are computed; those that do not have the
+//! step get their state back after it.
+//!
+//! Each function of the gates has a loop of its own over all of them: in one loop with the rest they would be compiled for
+//! every mode and gate.
 
 use super::Mode;
 use crate::math::Real;
+use std::ops::Range;
 
 /// Memory of a forward step.
 pub(super) struct Forward<'a, T> {
@@ -20,7 +25,8 @@ pub(super) struct Forward<'a, T> {
     pub work: &'a mut [T],
     pub size: usize,
     pub stride: usize,
-    pub active: usize,
+    /// Sequences that do not have this step.
+    pub kept: Range<usize>,
 }
 
 /// Memory of a backward step.
@@ -33,149 +39,104 @@ pub(super) struct Backward<'a, T> {
     pub grad_cell: &'a mut [T],
     /// Gradients of the gates as the weights see them, rows of `stride`.
     pub hidden: &'a mut [T],
-    /// With `Gru` those of the gates as the input sees them.
+    /// Those of the gates as the input sees them.
     pub gates: &'a mut [T],
+    /// As large as the state.
+    pub spare: &'a mut [T],
     pub size: usize,
     pub stride: usize,
-    pub active: usize,
+    /// Sequences that do not have this step.
+    pub kept: Range<usize>,
 }
 
-#[inline(always)]
-fn row<T: Copy, const L: usize>(x: &[T], at: usize) -> [T; L] {
-    *x[at..].first_chunk().expect("rows hold a group")
-}
-
-#[inline(always)]
-fn put<T: Copy, const L: usize>(x: &mut [T], at: usize, row: [T; L]) {
-    *x[at..].first_chunk_mut().expect("rows hold a group") = row;
-}
-
-#[inline(always)]
-fn map<T: Real, const L: usize>(f: impl Fn(usize) -> T) -> [T; L] {
-    let mut out = [T::ZERO; L];
-    for (i, o) in out.iter_mut().enumerate() {
-        *o = f(i);
+/// Columns of a matrix with rows of `width`.
+fn columns<T: Copy>(x: &[T], width: usize, columns: &Range<usize>) -> Vec<T> {
+    if columns.is_empty() {
+        return Vec::new();
     }
-    out
+    x.chunks_exact(width).flat_map(|row| row[columns.clone()].iter().copied()).collect()
 }
 
-/// `new` where a sequence is active, `old` elsewhere.
-#[inline(always)]
-fn choose<T: Real, const L: usize>(active: usize, new: [T; L], old: [T; L]) -> [T; L] {
-    map(|i| if i < active { new[i] } else { old[i] })
-}
-
-/// The cell of `Lstm` from its gates.
-#[inline(always)]
-fn cell_lanes<T: Real, const L: usize>(f: &mut Forward<T>) {
-    for j in 0..f.size {
-        let at = |gate: usize| (gate * f.size + j) * L;
-        let [i, forget, g] = [0, 1, 2].map(|k| row::<T, L>(f.work, at(k)));
-        let before: [T; L] = row(f.cell, j * L);
-        let cell = map(|l| forget[l] * before[l] + i[l] * g[l]);
-        put(f.work, at(5), before);
-        put(f.cell, j * L, choose(f.active, cell, before));
+/// Puts back what [`columns`] took.
+fn restore<T: Copy>(x: &mut [T], width: usize, columns: &Range<usize>, kept: &[T]) {
+    for (row, kept) in x.chunks_exact_mut(width).zip(kept.chunks_exact(columns.len().max(1))) {
+        row[columns.clone()].copy_from_slice(kept);
     }
 }
 
-/// The state from what is in `work`.
-#[inline(always)]
-fn state_lanes<T: Real, const L: usize>(mode: Mode, f: &mut Forward<T>) {
-    for j in 0..f.size {
-        let at = |gate: usize| (gate * f.size + j) * L;
-        let old: [T; L] = row(f.state, j * f.stride);
-        let new = match mode {
-            Mode::Relu => {
-                let a: [T; L] = row(f.gates, at(0));
-                let h = map(|i| a[i].max_nan(T::ZERO));
-                put(f.work, at(0), h);
-                h
-            }
-            Mode::Tanh => row(f.work, at(0)),
-            Mode::Lstm => {
-                let [o, shown] = [3, 4].map(|k| row::<T, L>(f.work, at(k)));
-                map(|l| o[l] * shown[l])
-            }
-            Mode::Gru => {
-                let [z, n] = [1, 2].map(|k| row::<T, L>(f.work, at(k)));
-                put::<T, L>(f.work, at(3), row(f.hidden, at(2)));
-                put(f.work, at(4), old);
-                map(|l| n[l] + z[l] * (old[l] - n[l]))
-            }
-        };
-        put(f.state, j * f.stride, choose(f.active, new, old));
+/// Copies rows of `width` to rows of another width, as much of them as both have.
+fn copy_rows<T: Copy>(from: &[T], width: usize, to: &mut [T], to_width: usize) {
+    let both = width.min(to_width);
+    for (from, to) in from.chunks_exact(width).zip(to.chunks_exact_mut(to_width)) {
+        to[..both].copy_from_slice(&from[..both]);
     }
 }
 
-#[inline(always)]
-fn backward_lanes<T: Real, const L: usize>(mode: Mode, b: &mut Backward<T>) {
-    let one = T::ONE;
-    for j in 0..b.size {
-        let at = |gate: usize| (gate * b.size + j) * L;
-        let to = |gate: usize| (gate * b.size + j) * b.stride;
-        let g: [T; L] = row(b.grad_state, j * L);
-        match mode {
-            Mode::Relu | Mode::Tanh => {
-                let h: [T; L] = row(b.work, at(0));
-                let relu = |i: usize| if h[i] > T::ZERO { g[i] } else { T::ZERO };
-                let a = if mode == Mode::Tanh { map(|i| g[i] * (one - h[i] * h[i])) } else { map(relu) };
-                put::<T, L>(b.hidden, to(0), a);
-            }
-            Mode::Lstm => {
-                let [i, f, c, o] = [0, 1, 2, 3].map(|k| row::<T, L>(b.work, at(k)));
-                let [shown, before] = [4, 5].map(|k| row::<T, L>(b.work, at(k)));
-                let after: [T; L] = row(b.grad_cell, j * L);
-                let cell: [T; L] = map(|l| after[l] + g[l] * o[l] * (one - shown[l] * shown[l]));
-                put::<T, L>(b.hidden, to(0), map(|l| cell[l] * c[l] * i[l] * (one - i[l])));
-                put::<T, L>(b.hidden, to(1), map(|l| cell[l] * before[l] * f[l] * (one - f[l])));
-                put::<T, L>(b.hidden, to(2), map(|l| cell[l] * i[l] * (one - c[l] * c[l])));
-                put::<T, L>(b.hidden, to(3), map(|l| g[l] * shown[l] * o[l] * (one - o[l])));
-                put(b.grad_cell, j * L, choose(b.active, map(|l| cell[l] * f[l]), after));
-            }
-            Mode::Gru => {
-                let [r, z, n] = [0, 1, 2].map(|k| row::<T, L>(b.work, at(k)));
-                let [hn, before] = [3, 4].map(|k| row::<T, L>(b.work, at(k)));
-                let new: [T; L] = map(|l| g[l] * (one - z[l]) * (one - n[l] * n[l]));
-                let reset: [T; L] = map(|l| new[l] * hn[l] * r[l] * (one - r[l]));
-                let update: [T; L] = map(|l| g[l] * (before[l] - n[l]) * z[l] * (one - z[l]));
-                for (k, grad) in [reset, update, map(|l| new[l] * r[l])].into_iter().enumerate() {
-                    put(b.hidden, to(k), grad);
-                }
-                for (k, grad) in [reset, update, new].into_iter().enumerate() {
-                    put(b.gates, at(k), grad);
-                }
-                put(b.grad_state, j * L, choose(b.active, map(|l| g[l] * z[l]), g));
-            }
-        }
-    }
-}
-
-/// One step of a group of `lanes` sequences. Each function of the gates has a loop of its own over all of them: in one loop with
-/// the rest they would be most of the code of this crate.
+/// One step of a group of `lanes` sequences.
 pub(super) fn forward<T: Real>(mode: Mode, lanes: usize, step: &mut Forward<T>) {
-    let n = step.size * lanes;
+    let Forward { gates, hidden, state, cell, work, stride, .. } = step;
+    let (n, stride) = (step.size * lanes, *stride);
+    let kept = (columns(state, stride, &step.kept), columns(cell, lanes, &step.kept));
     let gate = |k: usize| k * n..(k + 1) * n;
-    match mode {
-        Mode::Relu => {}
-        Mode::Tanh => tanhs(&step.gates[gate(0)], &mut step.work[gate(0)]),
+    let new = match mode {
+        Mode::Relu => {
+            rectified(&gates[..n], &mut work[..n]);
+            &work[..n]
+        }
+        Mode::Tanh => {
+            tanhs(&gates[..n], &mut work[..n]);
+            &work[..n]
+        }
         Mode::Lstm => {
-            sigmoids(&step.gates[..2 * n], &mut step.work[..2 * n]);
-            tanhs(&step.gates[gate(2)], &mut step.work[gate(2)]);
-            sigmoids(&step.gates[gate(3)], &mut step.work[gate(3)]);
-            cells(lanes, step);
-            tanhs(&step.cell[..n], &mut step.work[gate(4)]);
+            sigmoids(&gates[..2 * n], &mut work[..2 * n]);
+            tanhs(&gates[gate(2)], &mut work[gate(2)]);
+            sigmoids(&gates[gate(3)], &mut work[gate(3)]);
+            work[gate(5)].copy_from_slice(&cell[..n]);
+            new_cells([0, 1, 2].map(|k| &work[gate(k)]), &mut cell[..n]);
+            tanhs(&cell[..n], &mut work[gate(4)]);
+            products(&work[gate(3)], &work[gate(4)], &mut gates[..n]);
+            &gates[..n]
         }
         Mode::Gru => {
-            add(&mut step.hidden[..2 * n], &step.gates[..2 * n]);
-            sigmoids(&step.hidden[..2 * n], &mut step.work[..2 * n]);
-            add_product(&mut step.gates[gate(2)], &step.work[..n], &step.hidden[gate(2)]);
-            tanhs(&step.gates[gate(2)], &mut step.work[gate(2)]);
+            add(&gates[..2 * n], &mut hidden[..2 * n]);
+            sigmoids(&hidden[..2 * n], &mut work[..2 * n]);
+            add_products(&work[..n], &hidden[gate(2)], &mut gates[gate(2)]);
+            tanhs(&gates[gate(2)], &mut work[gate(2)]);
+            work[gate(3)].copy_from_slice(&hidden[gate(2)]);
+            copy_rows(state, stride, &mut work[gate(4)], lanes);
+            blends([1, 2, 4].map(|k| &work[gate(k)]), &mut gates[..n]);
+            &gates[..n]
         }
+    };
+    copy_rows(new, lanes, state, stride);
+    restore(state, stride, &step.kept, &kept.0);
+    restore(cell, lanes, &step.kept, &kept.1);
+}
+
+/// The gradient of one step.
+pub(super) fn backward<T: Real>(mode: Mode, lanes: usize, step: &mut Backward<T>) {
+    let Backward { work, grad_state, grad_cell, hidden, gates, spare, stride, .. } = step;
+    let (n, stride) = (step.size * lanes, *stride);
+    let kept = (columns(grad_state, lanes, &step.kept), columns(grad_cell, lanes, &step.kept));
+    match mode {
+        Mode::Relu => relu_gradients(&work[..n], &grad_state[..n], &mut gates[..n]),
+        Mode::Tanh => tanh_gradients(&work[..n], &grad_state[..n], &mut gates[..n]),
+        Mode::Lstm => lstm_gradients(work, grad_state, grad_cell, gates),
+        Mode::Gru => gru_gradients(work, grad_state, gates, spare),
     }
-    states(mode, lanes, step);
+    copy_rows(gates, lanes, hidden, stride);
+    if mode == Mode::Gru {
+        copy_rows(spare, lanes, &mut hidden[2 * step.size * stride..], stride);
+    }
+    restore(grad_state, lanes, &step.kept, &kept.0);
+    restore(grad_cell, lanes, &step.kept, &kept.1);
 }
 
 crate::multiversion! {
+    fn rectified<T: Real>(x: &[T], y: &mut [T]) {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = x.max_nan(T::ZERO));
+    }
+
     fn sigmoids<T: Real>(x: &[T], y: &mut [T]) {
         y.iter_mut().zip(x).for_each(|(y, x)| *y = x.sigmoid());
     }
@@ -184,36 +145,77 @@ crate::multiversion! {
         y.iter_mut().zip(x).for_each(|(y, x)| *y = x.tanh());
     }
 
-    fn add<T: Real>(sum: &mut [T], x: &[T]) {
+    fn add<T: Real>(x: &[T], sum: &mut [T]) {
         sum.iter_mut().zip(x).for_each(|(sum, x)| *sum = *sum + *x);
     }
 
-    fn add_product<T: Real>(sum: &mut [T], x: &[T], y: &[T]) {
+    fn products<T: Real>(x: &[T], y: &[T], to: &mut [T]) {
+        to.iter_mut().zip(x).zip(y).for_each(|((to, x), y)| *to = *x * *y);
+    }
+
+    fn add_products<T: Real>(x: &[T], y: &[T], sum: &mut [T]) {
         sum.iter_mut().zip(x).zip(y).for_each(|((sum, x), y)| *sum = *sum + *x * *y);
     }
 
-    fn cells<T: Real>(lanes: usize, step: &mut Forward<T>) {
-        match lanes {
-            16 => cell_lanes::<T, 16>(step),
-            8 => cell_lanes::<T, 8>(step),
-            _ => cell_lanes::<T, 4>(step),
+    /// The cell of `Lstm` from its gates: input, forget, cell.
+    fn new_cells<T: Real>(gates: [&[T]; 3], cell: &mut [T]) {
+        let [i, forget, g] = gates;
+        for (((cell, i), forget), g) in cell.iter_mut().zip(i).zip(forget).zip(g) {
+            *cell = *forget * *cell + *i * *g;
         }
     }
 
-    fn states<T: Real>(mode: Mode, lanes: usize, step: &mut Forward<T>) {
-        match lanes {
-            16 => state_lanes::<T, 16>(mode, step),
-            8 => state_lanes::<T, 8>(mode, step),
-            _ => state_lanes::<T, 4>(mode, step),
+    /// The state of `Gru` from the gates update and new, and from the state before.
+    fn blends<T: Real>(from: [&[T]; 3], to: &mut [T]) {
+        let [z, new, old] = from;
+        for (((to, z), new), old) in to.iter_mut().zip(z).zip(new).zip(old) {
+            *to = *new + *z * (*old - *new);
         }
     }
 
-    /// The gradient of one step.
-    pub(super) fn backward<T: Real>(mode: Mode, lanes: usize, step: &mut Backward<T>) {
-        match lanes {
-            16 => backward_lanes::<T, 16>(mode, step),
-            8 => backward_lanes::<T, 8>(mode, step),
-            _ => backward_lanes::<T, 4>(mode, step),
+    fn relu_gradients<T: Real>(state: &[T], grad: &[T], to: &mut [T]) {
+        for ((to, h), g) in to.iter_mut().zip(state).zip(grad) {
+            *to = if *h > T::ZERO { *g } else { T::ZERO };
+        }
+    }
+
+    fn tanh_gradients<T: Real>(state: &[T], grad: &[T], to: &mut [T]) {
+        for ((to, h), g) in to.iter_mut().zip(state).zip(grad) {
+            *to = *g * (T::ONE - *h * *h);
+        }
+    }
+
+    fn lstm_gradients<T: Real>(work: &[T], grad: &[T], grad_cell: &mut [T], gates: &mut [T]) {
+        let (one, n) = (T::ONE, grad.len());
+        let [i, f, c, o, shown, before]: [&[T]; 6] = std::array::from_fn(|k| &work[k * n..][..n]);
+        let (to_i, rest) = gates.split_at_mut(n);
+        let (to_f, rest) = rest.split_at_mut(n);
+        let (to_c, to_o) = rest.split_at_mut(n);
+        let (grad_cell, to_o) = (&mut grad_cell[..n], &mut to_o[..n]);
+        for l in 0..n {
+            let cell = grad_cell[l] + grad[l] * o[l] * (one - shown[l] * shown[l]);
+            to_i[l] = cell * c[l] * i[l] * (one - i[l]);
+            to_f[l] = cell * before[l] * f[l] * (one - f[l]);
+            to_c[l] = cell * i[l] * (one - c[l] * c[l]);
+            to_o[l] = grad[l] * shown[l] * o[l] * (one - o[l]);
+            grad_cell[l] = cell * f[l];
+        }
+    }
+
+    /// `hidden` gets the gradient of what comes from the state in the new gate.
+    fn gru_gradients<T: Real>(work: &[T], grad: &mut [T], gates: &mut [T], hidden: &mut [T]) {
+        let (one, n) = (T::ONE, grad.len());
+        let [r, z, new, from_state, before]: [&[T]; 5] = std::array::from_fn(|k| &work[k * n..][..n]);
+        let (to_r, rest) = gates.split_at_mut(n);
+        let (to_z, to_new) = rest.split_at_mut(n);
+        let (to_new, hidden) = (&mut to_new[..n], &mut hidden[..n]);
+        for l in 0..n {
+            let d = grad[l] * (one - z[l]) * (one - new[l] * new[l]);
+            to_r[l] = d * from_state[l] * r[l] * (one - r[l]);
+            to_z[l] = grad[l] * (before[l] - new[l]) * z[l] * (one - z[l]);
+            to_new[l] = d;
+            hidden[l] = d * r[l];
+            grad[l] = grad[l] * z[l];
         }
     }
 }

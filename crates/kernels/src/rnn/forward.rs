@@ -109,7 +109,7 @@ impl<T: Real> Recurrence<'_, T> {
                 work,
                 size,
                 stride: micro.nr,
-                active: step.active,
+                kept: step.active..step.count,
             },
         );
         // SAFETY: as above.

@@ -85,10 +85,11 @@ struct Group {
     count: usize,
 }
 
-/// One step of a group: how many of its sequences have it, and the first one's row in packed data.
+/// One step of a group: how many of its `count` sequences have it, and the first one's row in packed data.
 #[derive(Clone, Copy)]
 struct Step {
     time: usize,
+    count: usize,
     active: usize,
     row: usize,
 }
@@ -179,7 +180,7 @@ impl<T: Real> Recurrence<'_, T> {
         let mut offset = 0;
         let step = |(time, n): (usize, &i64)| {
             let active = (*n as usize).saturating_sub(group.first).min(group.count);
-            let step = Step { time, active, row: offset + group.first };
+            let step = Step { time, count: group.count, active, row: offset + group.first };
             offset += *n as usize;
             step
         };
