@@ -211,6 +211,7 @@ unsafe fn strips<T: Compute, const I: usize, const O: usize>(
 mod tests {
     use super::*;
     use crate::dtype::bf16;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn lines_of_any_type_are_met_once() {
@@ -221,15 +222,18 @@ mod tests {
             let mut y = vec![bf16::ZERO; x.len()];
             let operand = |ptr: *mut u8| Rows { ptr, dtype: DType::BF16, width: n * inner };
             let (from, to) = (operand(x.as_ptr().cast_mut().cast()), operand(y.as_mut_ptr().cast()));
+            let met = AtomicUsize::new(0);
             // SAFETY: both have so many elements.
             unsafe {
                 by_lines::<f32, 1, 1>(along, [from], [to], |part, [x], [y]| {
                     assert_eq!(part.numel(), x.len());
+                    met.fetch_add(y.len(), Ordering::Relaxed);
                     for (i, (y, x)) in y.iter_mut().zip(x).enumerate() {
-                        *y += x + (i / part.inner % part.n % 2) as f32;
+                        *y = x + (i / part.inner % part.n % 2) as f32;
                     }
                 });
             }
+            assert_eq!(met.into_inner(), along.numel());
             for (i, (y, x)) in y.iter().zip(&x).enumerate() {
                 assert_eq!(y.to_f32(), x.to_f32() + (i / inner % n % 2) as f32);
             }
