@@ -24,6 +24,7 @@ pub mod modes;
 pub mod op;
 pub mod ops;
 pub mod optimizer;
+mod options;
 pub mod overloads;
 mod pointwise;
 mod pooling;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cresset_core::random::{Generator, default_generator};
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, ensure, options};
 
 use crate::dataset::check_index;
 use crate::sampler::permutation;
@@ -53,22 +53,11 @@ impl<D: Dataset> Dataset for Subset<D> {
     }
 }
 
-/// How [`random_split_with`] cuts.
-#[derive(Clone, Debug, Default)]
-pub struct SplitOptions {
-    generator: Option<Generator>,
-}
-
-impl SplitOptions {
-    /// Draws the order from that generator instead of the default one.
-    #[must_use]
-    pub fn generator(mut self, generator: impl Into<Option<Generator>>) -> Self {
-        self.generator = generator.into();
-        self
-    }
-
-    fn source(&self) -> &Generator {
-        self.generator.as_ref().unwrap_or(default_generator())
+options! {
+    /// Optional settings of [`random_split_with`].
+    SplitOptions {
+        /// What the order is drawn from (default: the default generator).
+        generator: Option<Generator> = None,
     }
 }
 
@@ -94,7 +83,8 @@ pub fn random_split_with<D: Dataset>(
         Value,
         "Sum of input lengths does not equal the length of the input dataset!"
     );
-    let order = permutation(dataset.len(), options(SplitOptions::default()).source());
+    let SplitOptions { generator } = options(SplitOptions::default());
+    let order = permutation(dataset.len(), generator.as_ref().unwrap_or(default_generator()));
     let mut rest = order.as_slice();
     let part = |length: &usize| {
         let (part, tail) = rest.split_at(*length);

@@ -13,7 +13,6 @@ pub mod init;
 pub mod layers;
 pub mod loss;
 pub mod module;
-mod options;
 pub mod utils;
 
 pub use layers::*;

@@ -12,7 +12,6 @@ mod file;
 mod hyper;
 pub mod lr_scheduler;
 mod optimizer;
-mod options;
 mod scaler;
 mod state;
 

@@ -4,11 +4,10 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cresset_core::value::Value;
-use cresset_core::{Result, Tensor, bail, enable_grad, ensure, no_grad};
+use cresset_core::{Result, Tensor, bail, enable_grad, ensure, no_grad, options};
 
 use crate::display::not_capturable;
 use crate::hyper::{Hyper, HyperValue};
-use crate::options::options;
 use crate::state::{OptimizerState, State, adopted};
 
 /// An algorithm: its hyper-parameters, and how it updates.

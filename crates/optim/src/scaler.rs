@@ -1,10 +1,9 @@
 //! [`GradScaler`]: losses are scaled up before backward, so that small gradients survive half precision.
 
-use cresset_core::{DType, Error, ErrorKind, Result, Tensor, bail, ensure, no_grad, ops};
+use cresset_core::{DType, Error, ErrorKind, Result, Tensor, bail, ensure, no_grad, ops, options};
 use cresset_io::PyValue;
 
 use crate::optimizer::{Optimizer, Update};
-use crate::options::options;
 
 options! {
     /// Settings of [`GradScaler`].

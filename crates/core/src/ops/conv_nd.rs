@@ -102,187 +102,75 @@ fn convolve_same(
     convolution::call(&padded, weight, bias, stride, &padding, &dilation, false, &[0], groups)
 }
 
-/// Convolution over one dimension.
-#[op(
-    "conv1d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], SymInt[1] padding=[0], SymInt[1] dilation=[1], SymInt groups=1) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv1d {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &[i64],
-        dilation: &[i64],
-        groups: i64,
-    ) -> Result<Tensor> {
-        convolve((input, weight, bias), [stride, padding, dilation, &[0]], (1, false), groups)
-    }
+/// Declares the convolutions over so many dimensions: with numbers as padding, with `same` or `valid`, and transposed.
+macro_rules! convolutions {
+    ($($dims:literal $what:literal: $conv:ident, $named:ident, $transposed:ident:
+        $schema:literal, $named_schema:literal, $transposed_schema:literal;)*) => { $(
+        #[doc = concat!("Convolution over ", $what, ".")]
+        #[op($schema, autocast = "lower", composite)]
+        mod $conv {
+            fn kernel(
+                input: &Tensor,
+                weight: &Tensor,
+                bias: Option<&Tensor>,
+                stride: &[i64],
+                padding: &[i64],
+                dilation: &[i64],
+                groups: i64,
+            ) -> Result<Tensor> {
+                convolve((input, weight, bias), [stride, padding, dilation, &[0]], ($dims, false), groups)
+            }
+        }
+
+        #[doc = concat!("Convolution over ", $what, ", padded as `same` or `valid` says.")]
+        #[op($named_schema, autocast = "lower", composite)]
+        mod $named {
+            fn kernel(
+                input: &Tensor,
+                weight: &Tensor,
+                bias: Option<&Tensor>,
+                stride: &[i64],
+                padding: &str,
+                dilation: &[i64],
+                groups: i64,
+            ) -> Result<Tensor> {
+                convolve_named((input, weight, bias), (stride, padding, dilation), $dims, groups)
+            }
+        }
+
+        #[doc = concat!("Transposed convolution over ", $what, ": the gradient of a convolution for its input.")]
+        #[op($transposed_schema, autocast = "lower", composite)]
+        mod $transposed {
+            fn kernel(
+                input: &Tensor,
+                weight: &Tensor,
+                bias: Option<&Tensor>,
+                stride: &[i64],
+                padding: &[i64],
+                output_padding: &[i64],
+                groups: i64,
+                dilation: &[i64],
+            ) -> Result<Tensor> {
+                let steps = [stride, padding, dilation, output_padding];
+                convolve((input, weight, bias), steps, ($dims, true), groups)
+            }
+        }
+    )* };
 }
 
-/// Convolution over two dimensions.
-#[op(
-    "conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv2d {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &[i64],
-        dilation: &[i64],
-        groups: i64,
-    ) -> Result<Tensor> {
-        convolve((input, weight, bias), [stride, padding, dilation, &[0]], (2, false), groups)
-    }
-}
-
-/// Convolution over three dimensions.
-#[op(
-    "conv3d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], SymInt[3] padding=[0, 0, 0], SymInt[3] dilation=[1, 1, 1], SymInt groups=1) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv3d {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &[i64],
-        dilation: &[i64],
-        groups: i64,
-    ) -> Result<Tensor> {
-        convolve((input, weight, bias), [stride, padding, dilation, &[0]], (3, false), groups)
-    }
-}
-
-/// Convolution over one dimension, padded as `same` or `valid` says.
-#[op(
-    "conv1d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], str padding=\"valid\", SymInt[1] dilation=[1], SymInt groups=1) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv1d_padding {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &str,
-        dilation: &[i64],
-        groups: i64,
-    ) -> Result<Tensor> {
-        convolve_named((input, weight, bias), (stride, padding, dilation), 1, groups)
-    }
-}
-
-/// Convolution over two dimensions, padded as `same` or `valid` says.
-#[op(
-    "conv2d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], str padding=\"valid\", SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv2d_padding {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &str,
-        dilation: &[i64],
-        groups: i64,
-    ) -> Result<Tensor> {
-        convolve_named((input, weight, bias), (stride, padding, dilation), 2, groups)
-    }
-}
-
-/// Convolution over three dimensions, padded as `same` or `valid` says.
-#[op(
-    "conv3d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], str padding=\"valid\", SymInt[3] dilation=[1, 1, 1], SymInt groups=1) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv3d_padding {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &str,
-        dilation: &[i64],
-        groups: i64,
-    ) -> Result<Tensor> {
-        convolve_named((input, weight, bias), (stride, padding, dilation), 3, groups)
-    }
-}
-
-/// Transposed convolution over one dimension: the gradient of a convolution with respect to its input.
-#[op(
-    "conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], SymInt[1] padding=[0], SymInt[1] output_padding=[0], SymInt groups=1, SymInt[1] dilation=[1]) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv_transpose1d {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &[i64],
-        output_padding: &[i64],
-        groups: i64,
-        dilation: &[i64],
-    ) -> Result<Tensor> {
-        convolve((input, weight, bias), [stride, padding, dilation, output_padding], (1, true), groups)
-    }
-}
-
-/// Transposed convolution over two dimensions: the gradient of a convolution with respect to its input.
-#[op(
-    "conv_transpose2d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] output_padding=[0, 0], SymInt groups=1, SymInt[2] dilation=[1, 1]) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv_transpose2d {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &[i64],
-        output_padding: &[i64],
-        groups: i64,
-        dilation: &[i64],
-    ) -> Result<Tensor> {
-        convolve((input, weight, bias), [stride, padding, dilation, output_padding], (2, true), groups)
-    }
-}
-
-/// Transposed convolution over three dimensions: the gradient of a convolution with respect to its input.
-#[op(
-    "conv_transpose3d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], SymInt[3] padding=[0, 0, 0], SymInt[3] output_padding=[0, 0, 0], SymInt groups=1, SymInt[3] dilation=[1, 1, 1]) -> Tensor",
-    autocast = "lower",
-    composite
-)]
-mod conv_transpose3d {
-    fn kernel(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        stride: &[i64],
-        padding: &[i64],
-        output_padding: &[i64],
-        groups: i64,
-        dilation: &[i64],
-    ) -> Result<Tensor> {
-        convolve((input, weight, bias), [stride, padding, dilation, output_padding], (3, true), groups)
-    }
+convolutions! {
+    1 "one dimension": conv1d, conv1d_padding, conv_transpose1d:
+        "conv1d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], SymInt[1] padding=[0], SymInt[1] dilation=[1], SymInt groups=1) -> Tensor",
+        "conv1d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], str padding=\"valid\", SymInt[1] dilation=[1], SymInt groups=1) -> Tensor",
+        "conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], SymInt[1] padding=[0], SymInt[1] output_padding=[0], SymInt groups=1, SymInt[1] dilation=[1]) -> Tensor";
+    2 "two dimensions": conv2d, conv2d_padding, conv_transpose2d:
+        "conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor",
+        "conv2d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], str padding=\"valid\", SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor",
+        "conv_transpose2d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=[1, 1], SymInt[2] padding=[0, 0], SymInt[2] output_padding=[0, 0], SymInt groups=1, SymInt[2] dilation=[1, 1]) -> Tensor";
+    3 "three dimensions": conv3d, conv3d_padding, conv_transpose3d:
+        "conv3d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], SymInt[3] padding=[0, 0, 0], SymInt[3] dilation=[1, 1, 1], SymInt groups=1) -> Tensor",
+        "conv3d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], str padding=\"valid\", SymInt[3] dilation=[1, 1, 1], SymInt groups=1) -> Tensor",
+        "conv_transpose3d.input(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], SymInt[3] padding=[0, 0, 0], SymInt[3] output_padding=[0, 0, 0], SymInt groups=1, SymInt[3] dilation=[1, 1, 1]) -> Tensor";
 }
 
 /// Convolution over time of `[time, batch, channels]` with a weight of `[width, in_channels, out_channels]`.

@@ -41,146 +41,89 @@ mod grid_sampler {
     }
 }
 
-/// [`grid_sampler`] of planes.
-#[op(
-    "grid_sampler_2d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor",
-    autocast = "fp32",
-    wrt(input, grid)
-)]
-mod grid_sampler_2d {
-    fn kernel(
-        input: &Tensor,
-        grid: &Tensor,
-        interpolation_mode: i64,
-        padding_mode: i64,
-        align_corners: bool,
-    ) -> Result<Tensor> {
-        sampling::forward(sampler(2, interpolation_mode, padding_mode, align_corners)?, input, grid)
-    }
-    fn grad(
-        g: &Tensor,
-        input: &Tensor,
-        grid: &Tensor,
-        interpolation_mode: i64,
-        padding_mode: i64,
-        align_corners: bool,
-        needs: Needs,
-    ) -> Result<Grads> {
-        let mask = [needs.get(0), needs.get(1)];
-        let (mode, padding) = (interpolation_mode, padding_mode);
-        let (x, p) = grid_sampler_2d_backward::call(g, input, grid, mode, padding, align_corners, &mask)?;
-        Ok(vec![x.into(), p.into()])
-    }
+/// Declares sampling over so many dimensions, and its gradients.
+macro_rules! samplers {
+    ($($dims:literal $what:literal: $sampler:ident, $backward:ident: $schema:literal, $backward_schema:literal;)*) => { $(
+        #[doc = concat!("[`grid_sampler`] of ", $what, ".")]
+        #[op(
+            $schema,
+            autocast = "fp32",
+            wrt(input, grid)
+        )]
+        mod $sampler {
+            fn kernel(
+                input: &Tensor,
+                grid: &Tensor,
+                interpolation_mode: i64,
+                padding_mode: i64,
+                align_corners: bool,
+            ) -> Result<Tensor> {
+                sampling::forward(sampler($dims, interpolation_mode, padding_mode, align_corners)?, input, grid)
+            }
+            fn grad(
+                g: &Tensor,
+                input: &Tensor,
+                grid: &Tensor,
+                interpolation_mode: i64,
+                padding_mode: i64,
+                align_corners: bool,
+                needs: Needs,
+            ) -> Result<Grads> {
+                let mask = [needs.get(0), needs.get(1)];
+                let (mode, padding) = (interpolation_mode, padding_mode);
+                let (x, p) = $backward::call(g, input, grid, mode, padding, align_corners, &mask)?;
+                Ok(vec![x.into(), p.into()])
+            }
+        }
+
+        #[doc = concat!("Gradients of [`", stringify!($sampler), "`] for the input, if the mask asks for it, and for the grid.")]
+        #[op(
+            $backward_schema,
+            wrt(grad_output, input, grid),
+            no_method
+        )]
+        mod $backward {
+            fn kernel(
+                grad_output: &Tensor,
+                input: &Tensor,
+                grid: &Tensor,
+                interpolation_mode: i64,
+                padding_mode: i64,
+                align_corners: bool,
+                output_mask: &[bool],
+            ) -> Result<(Option<Tensor>, Tensor)> {
+                let sampler = sampler($dims, interpolation_mode, padding_mode, align_corners)?;
+                sampling::backward(sampler, [grad_output, input, grid], output_mask.first() == Some(&true))
+            }
+            fn grad(
+                grads: &[Option<Tensor>],
+                grad_output: &Tensor,
+                input: &Tensor,
+                grid: &Tensor,
+                interpolation_mode: i64,
+                padding_mode: i64,
+                align_corners: bool,
+                output_mask: &[bool],
+            ) -> Result<Grads> {
+                let sampler = sampler($dims, interpolation_mode, padding_mode, align_corners)?;
+                let mask = [output_mask.first() == Some(&true), true];
+                let found = differentiate(&[grad_output, input, grid], &asked(grads, &mask), |v| {
+                    let (x, p) = sampling::composed(sampler, [&v[0], &v[1], &v[2]])?;
+                    Ok(vec![x, p])
+                })?;
+                Ok(found.into_iter().map(Grad::from).collect())
+            }
+        }
+    )* };
 }
 
-/// Gradients of [`grid_sampler_2d`] for the input, if the mask asks for it, and for the grid.
-#[op(
-    "grid_sampler_2d_backward(Tensor grad_output, Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners, bool[2] output_mask) -> (Tensor, Tensor)",
-    wrt(grad_output, input, grid),
-    no_method
-)]
-mod grid_sampler_2d_backward {
-    fn kernel(
-        grad_output: &Tensor,
-        input: &Tensor,
-        grid: &Tensor,
-        interpolation_mode: i64,
-        padding_mode: i64,
-        align_corners: bool,
-        output_mask: &[bool],
-    ) -> Result<(Option<Tensor>, Tensor)> {
-        let sampler = sampler(2, interpolation_mode, padding_mode, align_corners)?;
-        sampling::backward(sampler, [grad_output, input, grid], output_mask.first() == Some(&true))
-    }
-    fn grad(
-        grads: &[Option<Tensor>],
-        grad_output: &Tensor,
-        input: &Tensor,
-        grid: &Tensor,
-        interpolation_mode: i64,
-        padding_mode: i64,
-        align_corners: bool,
-        output_mask: &[bool],
-    ) -> Result<Grads> {
-        let sampler = sampler(2, interpolation_mode, padding_mode, align_corners)?;
-        let mask = [output_mask.first() == Some(&true), true];
-        let found = differentiate(&[grad_output, input, grid], &asked(grads, &mask), |v| {
-            let (x, p) = sampling::composed(sampler, [&v[0], &v[1], &v[2]])?;
-            Ok(vec![x, p])
-        })?;
-        Ok(found.into_iter().map(Grad::from).collect())
-    }
-}
-
-/// [`grid_sampler`] of volumes.
-#[op(
-    "grid_sampler_3d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor",
-    autocast = "fp32",
-    wrt(input, grid)
-)]
-mod grid_sampler_3d {
-    fn kernel(
-        input: &Tensor,
-        grid: &Tensor,
-        interpolation_mode: i64,
-        padding_mode: i64,
-        align_corners: bool,
-    ) -> Result<Tensor> {
-        sampling::forward(sampler(3, interpolation_mode, padding_mode, align_corners)?, input, grid)
-    }
-    fn grad(
-        g: &Tensor,
-        input: &Tensor,
-        grid: &Tensor,
-        interpolation_mode: i64,
-        padding_mode: i64,
-        align_corners: bool,
-        needs: Needs,
-    ) -> Result<Grads> {
-        let mask = [needs.get(0), needs.get(1)];
-        let (mode, padding) = (interpolation_mode, padding_mode);
-        let (x, p) = grid_sampler_3d_backward::call(g, input, grid, mode, padding, align_corners, &mask)?;
-        Ok(vec![x.into(), p.into()])
-    }
-}
-
-/// Gradients of [`grid_sampler_3d`] for the input, if the mask asks for it, and for the grid.
-#[op(
-    "grid_sampler_3d_backward(Tensor grad_output, Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners, bool[2] output_mask) -> (Tensor, Tensor)",
-    wrt(grad_output, input, grid),
-    no_method
-)]
-mod grid_sampler_3d_backward {
-    fn kernel(
-        grad_output: &Tensor,
-        input: &Tensor,
-        grid: &Tensor,
-        interpolation_mode: i64,
-        padding_mode: i64,
-        align_corners: bool,
-        output_mask: &[bool],
-    ) -> Result<(Option<Tensor>, Tensor)> {
-        let sampler = sampler(3, interpolation_mode, padding_mode, align_corners)?;
-        sampling::backward(sampler, [grad_output, input, grid], output_mask.first() == Some(&true))
-    }
-    fn grad(
-        grads: &[Option<Tensor>],
-        grad_output: &Tensor,
-        input: &Tensor,
-        grid: &Tensor,
-        interpolation_mode: i64,
-        padding_mode: i64,
-        align_corners: bool,
-        output_mask: &[bool],
-    ) -> Result<Grads> {
-        let sampler = sampler(3, interpolation_mode, padding_mode, align_corners)?;
-        let mask = [output_mask.first() == Some(&true), true];
-        let found = differentiate(&[grad_output, input, grid], &asked(grads, &mask), |v| {
-            let (x, p) = sampling::composed(sampler, [&v[0], &v[1], &v[2]])?;
-            Ok(vec![x, p])
-        })?;
-        Ok(found.into_iter().map(Grad::from).collect())
-    }
+samplers! {
+    2 "planes": grid_sampler_2d, grid_sampler_2d_backward:
+        "grid_sampler_2d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor",
+        "grid_sampler_2d_backward(Tensor grad_output, Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners, bool[2] output_mask) -> (Tensor, Tensor)";
+    3 "volumes": grid_sampler_3d, grid_sampler_3d_backward:
+        "grid_sampler_3d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners) -> Tensor",
+        "grid_sampler_3d_backward(Tensor grad_output, Tensor input, Tensor grid, int interpolation_mode, int padding_mode, bool align_corners, bool[2] output_mask) -> (Tensor, Tensor)";
 }
 
 /// Coordinates from -1 to 1 of `steps` elements: of their centres, or with the outer ones at the ends.

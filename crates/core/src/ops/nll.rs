@@ -9,7 +9,7 @@ use crate::op::OpDef;
 use crate::reduction::{offset, scale};
 use crate::storage::access_lists;
 use crate::supported::{floats, require};
-use crate::{DType, Result, Tensor, bail, op_list, with_float};
+use crate::{DType, Result, Tensor, bail, ensure, op_list, with_float};
 
 pub(crate) static OPS: &[&OpDef] = op_list![
     nll_loss_forward,
@@ -170,179 +170,122 @@ fn backward(
     cast(result, this.dtype())
 }
 
-/// Negative log likelihood of `[N, C]` with targets `[N]`, and the sum of the weights that took part.
-#[op(
-    "nll_loss_forward(Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index) -> (Tensor output, Tensor total_weight)",
-    nondiff(target, weight),
-    no_method
-)]
-mod nll_loss_forward {
-    fn kernel(
-        this: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-    ) -> Result<(Tensor, Tensor)> {
-        require("nll_loss_out_frame", this, floats)?;
-        if this.dim() > 2 {
-            bail!("input tensor should be 1D or 2D");
+fn check_vectors(dims: usize) -> Result<()> {
+    ensure!(dims <= 2, "input tensor should be 1D or 2D");
+    Ok(())
+}
+
+fn check_images(dims: usize) -> Result<()> {
+    ensure!(
+        dims == 4,
+        "only batches of spatial inputs supported (4D tensors), but got input of dimension: {dims}"
+    );
+    Ok(())
+}
+
+/// Declares the loss of inputs of certain shapes: with the sum of the weights, its gradient, and alone. After their schemas
+/// stand the names of the loops in errors, and the check of the input.
+macro_rules! likelihoods {
+    ($($shapes:literal $loss:ident, $forward:ident, $backward:ident:
+        $schema:literal, $forward_schema:literal, $backward_schema:literal,
+        $forward_frame:literal, $backward_frame:literal, $check:ident;)*) => { $(
+        #[doc = concat!("Negative log likelihood of ", $shapes, ", and the sum of the weights that took part.")]
+        #[op(
+            $forward_schema,
+            nondiff(target, weight),
+            no_method
+        )]
+        mod $forward {
+            fn kernel(
+                this: &Tensor,
+                target: &Tensor,
+                weight: Option<&Tensor>,
+                reduction: i64,
+                ignore_index: i64,
+            ) -> Result<(Tensor, Tensor)> {
+                require($forward_frame, this, floats)?;
+                $check(this.dim())?;
+                forward(this, target, weight, reduction, ignore_index)
+            }
+            fn grad_this(
+                g: &Tensor,
+                this: &Tensor,
+                target: &Tensor,
+                weight: Option<&Tensor>,
+                reduction: i64,
+                ignore_index: i64,
+                out1: &Tensor,
+            ) -> Result<Tensor> {
+                $backward::call(g, this, target, weight, reduction, ignore_index, out1)
+            }
         }
-        forward(this, target, weight, reduction, ignore_index)
-    }
-    fn grad_this(
-        g: &Tensor,
-        this: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-        out1: &Tensor,
-    ) -> Result<Tensor> {
-        nll_loss_backward::call(g, this, target, weight, reduction, ignore_index, out1)
-    }
-}
 
-/// Gradient of [`nll_loss_forward`].
-#[op(
-    "nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor",
-    nondiff(target, weight, total_weight),
-    no_method
-)]
-mod nll_loss_backward {
-    fn kernel(
-        grad_output: &Tensor,
-        this: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-        total_weight: &Tensor,
-    ) -> Result<Tensor> {
-        require("nll_loss_backward_out_frame", this, floats)?;
-        backward(grad_output, this, target, weight, reduction, ignore_index, total_weight)
-    }
-    fn grad_this(this: &Meta) -> Result<Tensor> {
-        this.zeros()
-    }
-    fn grad_grad_output(
-        g: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-    ) -> Result<Tensor> {
-        Ok(nll_loss_forward::call(g, target, weight, reduction, ignore_index)?.0)
-    }
-}
-
-/// Negative log likelihood of `[N, C]` with targets `[N]`.
-#[op(
-    "nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean, SymInt ignore_index=-100) -> Tensor",
-    composite,
-    out = "out",
-    autocast = "fp32",
-    no_method
-)]
-mod nll_loss {
-    fn kernel(
-        this: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-    ) -> Result<Tensor> {
-        Ok(nll_loss_forward::call(this, target, weight, reduction, ignore_index)?.0)
-    }
-}
-
-/// Negative log likelihood of `[N, C, H, W]` with targets `[N, H, W]`, and the sum of the weights that took part.
-#[op(
-    "nll_loss2d_forward(Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index) -> (Tensor output, Tensor total_weight)",
-    nondiff(target, weight),
-    no_method
-)]
-mod nll_loss2d_forward {
-    fn kernel(
-        this: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-    ) -> Result<(Tensor, Tensor)> {
-        require("nll_loss2d_forward_out_frame", this, floats)?;
-        if this.dim() != 4 {
-            bail!(
-                "only batches of spatial inputs supported (4D tensors), but got input of dimension: {}",
-                this.dim()
-            );
+        #[doc = concat!("Gradient of [`", stringify!($forward), "`].")]
+        #[op(
+            $backward_schema,
+            nondiff(target, weight, total_weight),
+            no_method
+        )]
+        mod $backward {
+            fn kernel(
+                grad_output: &Tensor,
+                this: &Tensor,
+                target: &Tensor,
+                weight: Option<&Tensor>,
+                reduction: i64,
+                ignore_index: i64,
+                total_weight: &Tensor,
+            ) -> Result<Tensor> {
+                require($backward_frame, this, floats)?;
+                backward(grad_output, this, target, weight, reduction, ignore_index, total_weight)
+            }
+            fn grad_this(this: &Meta) -> Result<Tensor> {
+                this.zeros()
+            }
+            fn grad_grad_output(
+                g: &Tensor,
+                target: &Tensor,
+                weight: Option<&Tensor>,
+                reduction: i64,
+                ignore_index: i64,
+            ) -> Result<Tensor> {
+                Ok($forward::call(g, target, weight, reduction, ignore_index)?.0)
+            }
         }
-        forward(this, target, weight, reduction, ignore_index)
-    }
-    fn grad_this(
-        g: &Tensor,
-        this: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-        out1: &Tensor,
-    ) -> Result<Tensor> {
-        nll_loss2d_backward::call(g, this, target, weight, reduction, ignore_index, out1)
-    }
+
+        #[doc = concat!("Negative log likelihood of ", $shapes, ".")]
+        #[op(
+            $schema,
+            composite,
+            out = "out",
+            autocast = "fp32",
+            no_method
+        )]
+        mod $loss {
+            fn kernel(
+                this: &Tensor,
+                target: &Tensor,
+                weight: Option<&Tensor>,
+                reduction: i64,
+                ignore_index: i64,
+            ) -> Result<Tensor> {
+                Ok($forward::call(this, target, weight, reduction, ignore_index)?.0)
+            }
+        }
+    )* };
 }
 
-/// Gradient of [`nll_loss2d_forward`].
-#[op(
-    "nll_loss2d_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor",
-    nondiff(target, weight, total_weight),
-    no_method
-)]
-mod nll_loss2d_backward {
-    fn kernel(
-        grad_output: &Tensor,
-        this: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-        total_weight: &Tensor,
-    ) -> Result<Tensor> {
-        require("nll_loss2d_backward_out_frame", this, floats)?;
-        backward(grad_output, this, target, weight, reduction, ignore_index, total_weight)
-    }
-    fn grad_this(this: &Meta) -> Result<Tensor> {
-        this.zeros()
-    }
-    fn grad_grad_output(
-        g: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-    ) -> Result<Tensor> {
-        Ok(nll_loss2d_forward::call(g, target, weight, reduction, ignore_index)?.0)
-    }
-}
-
-/// Negative log likelihood of `[N, C, H, W]` with targets `[N, H, W]`.
-#[op(
-    "nll_loss2d(Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean, SymInt ignore_index=-100) -> Tensor",
-    autocast = "fp32",
-    composite,
-    out = "out",
-    no_method
-)]
-mod nll_loss2d {
-    fn kernel(
-        this: &Tensor,
-        target: &Tensor,
-        weight: Option<&Tensor>,
-        reduction: i64,
-        ignore_index: i64,
-    ) -> Result<Tensor> {
-        Ok(nll_loss2d_forward::call(this, target, weight, reduction, ignore_index)?.0)
-    }
+likelihoods! {
+    "`[N, C]` with targets `[N]`" nll_loss, nll_loss_forward, nll_loss_backward:
+        "nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean, SymInt ignore_index=-100) -> Tensor",
+        "nll_loss_forward(Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index) -> (Tensor output, Tensor total_weight)",
+        "nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor",
+        "nll_loss_out_frame", "nll_loss_backward_out_frame", check_vectors;
+    "`[N, C, H, W]` with targets `[N, H, W]`" nll_loss2d, nll_loss2d_forward, nll_loss2d_backward:
+        "nll_loss2d(Tensor self, Tensor target, Tensor? weight=None, int reduction=Mean, SymInt ignore_index=-100) -> Tensor",
+        "nll_loss2d_forward(Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index) -> (Tensor output, Tensor total_weight)",
+        "nll_loss2d_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index, Tensor total_weight) -> Tensor",
+        "nll_loss2d_forward_out_frame", "nll_loss2d_backward_out_frame", check_images;
 }
 
 /// Negative log likelihood of `[N, C, *]` with targets `[N, *]`, or of `[C]` with one target.

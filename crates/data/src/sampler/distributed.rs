@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cresset_core::random::Generator;
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, ensure, options};
 
 use super::{Indices, Sampler, permutation};
 
@@ -19,40 +19,15 @@ pub struct DistributedSampler {
     epoch: AtomicU64,
 }
 
-/// Optional settings of [`DistributedSampler`].
-#[derive(Clone, Debug)]
-pub struct DistributedOptions {
-    shuffle: bool,
-    seed: u64,
-    drop_last: bool,
-}
-
-impl Default for DistributedOptions {
-    fn default() -> Self {
-        DistributedOptions { shuffle: true, seed: 0, drop_last: false }
-    }
-}
-
-impl DistributedOptions {
-    /// Whether the order is shuffled (default: yes).
-    #[must_use]
-    pub fn shuffle(mut self, on: bool) -> Self {
-        self.shuffle = on;
-        self
-    }
-
-    /// The seed of the order, the same in all processes (default: 0).
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Leaves out the tail that does not divide evenly, instead of visiting some samples twice (default: no).
-    #[must_use]
-    pub fn drop_last(mut self, on: bool) -> Self {
-        self.drop_last = on;
-        self
+options! {
+    /// Optional settings of [`DistributedSampler`].
+    DistributedOptions {
+        /// Whether the order is shuffled (default: yes).
+        shuffle: bool = true,
+        /// The seed of the order, the same in all processes (default: 0).
+        seed: u64 = 0_u64,
+        /// Leaves out the tail that does not divide evenly, instead of visiting some samples twice (default: no).
+        drop_last: bool = false,
     }
 }
 

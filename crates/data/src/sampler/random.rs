@@ -2,7 +2,7 @@
 
 use cresset_core::ops::multinomial_with;
 use cresset_core::random::{Generator, default_generator};
-use cresset_core::{Result, Tensor, ensure};
+use cresset_core::{Result, Tensor, ensure, options};
 
 use super::{Indices, Sampler, draw_seed, lazily, permutation};
 
@@ -20,34 +20,15 @@ pub struct RandomSampler {
     generator: Option<Generator>,
 }
 
-/// Optional settings of [`RandomSampler`].
-#[derive(Clone, Debug, Default)]
-pub struct RandomOptions {
-    replacement: bool,
-    num_samples: Option<usize>,
-    generator: Option<Generator>,
-}
-
-impl RandomOptions {
-    /// Whether each number is drawn anew, so that some come twice and others not at all (default: no).
-    #[must_use]
-    pub fn replacement(mut self, on: bool) -> Self {
-        self.replacement = on;
-        self
-    }
-
-    /// How many numbers are given (default: each one once).
-    #[must_use]
-    pub fn num_samples(mut self, num_samples: impl Into<Option<usize>>) -> Self {
-        self.num_samples = num_samples.into();
-        self
-    }
-
-    /// What is drawn from (default: a generator seeded by the default one).
-    #[must_use]
-    pub fn generator(mut self, generator: impl Into<Option<Generator>>) -> Self {
-        self.generator = generator.into();
-        self
+options! {
+    /// Optional settings of [`RandomSampler`].
+    RandomOptions {
+        /// Whether each number is drawn anew, so that some come twice and others not at all (default: no).
+        replacement: bool = false,
+        /// How many numbers are given (default: each one once).
+        num_samples: Option<usize> = None,
+        /// What is drawn from (default: a generator seeded by the default one).
+        generator: Option<Generator> = None,
     }
 }
 
@@ -117,18 +98,11 @@ pub struct SubsetRandomSampler {
     generator: Option<Generator>,
 }
 
-/// Optional settings of [`SubsetRandomSampler`].
-#[derive(Clone, Debug, Default)]
-pub struct SubsetRandomOptions {
-    generator: Option<Generator>,
-}
-
-impl SubsetRandomOptions {
-    /// What is drawn from (default: the default generator).
-    #[must_use]
-    pub fn generator(mut self, generator: impl Into<Option<Generator>>) -> Self {
-        self.generator = generator.into();
-        self
+options! {
+    /// Optional settings of [`SubsetRandomSampler`].
+    SubsetRandomOptions {
+        /// What is drawn from (default: the default generator).
+        generator: Option<Generator> = None,
     }
 }
 
@@ -174,32 +148,13 @@ pub struct WeightedRandomSampler {
     generator: Option<Generator>,
 }
 
-/// Optional settings of [`WeightedRandomSampler`].
-#[derive(Clone, Debug)]
-pub struct WeightedRandomOptions {
-    replacement: bool,
-    generator: Option<Generator>,
-}
-
-impl Default for WeightedRandomOptions {
-    fn default() -> Self {
-        WeightedRandomOptions { replacement: true, generator: None }
-    }
-}
-
-impl WeightedRandomOptions {
-    /// Whether a sample can be drawn twice (default: yes).
-    #[must_use]
-    pub fn replacement(mut self, on: bool) -> Self {
-        self.replacement = on;
-        self
-    }
-
-    /// What is drawn from (default: the default generator).
-    #[must_use]
-    pub fn generator(mut self, generator: impl Into<Option<Generator>>) -> Self {
-        self.generator = generator.into();
-        self
+options! {
+    /// Optional settings of [`WeightedRandomSampler`].
+    WeightedRandomOptions {
+        /// Whether a sample can be drawn twice (default: yes).
+        replacement: bool = true,
+        /// What is drawn from (default: the default generator).
+        generator: Option<Generator> = None,
     }
 }
 

@@ -1,9 +1,8 @@
 //! Attention in several subspaces with given projections.
 
-use cresset_core::{Result, Tensor};
+use cresset_core::{Result, Tensor, options};
 
 use crate::layers::MultiheadAttention;
-use crate::options::options;
 
 options! {
     /// Optional settings of [`multi_head_attention_forward`].

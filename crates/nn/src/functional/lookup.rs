@@ -1,8 +1,6 @@
 //! Rows of tables by index: `embedding`, `embedding_bag`.
 
-use cresset_core::{Result, Tensor, bail, ensure, no_grad, ops};
-
-use crate::options::options;
+use cresset_core::{Result, Tensor, bail, ensure, no_grad, ops, options};
 
 options! {
     /// Optional settings of [`embedding`].

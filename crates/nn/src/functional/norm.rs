@@ -1,9 +1,8 @@
 //! Normalisations with the checks that PyTorch makes before their operators run.
 
-use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure, ops};
+use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure, ops, options};
 
 use crate::module::float;
-use crate::options::options;
 
 options! {
     /// Optional settings of [`batch_norm`].

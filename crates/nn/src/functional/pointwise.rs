@@ -1,8 +1,6 @@
 //! Elementwise functions with the checks that PyTorch makes before their operators run.
 
-use cresset_core::{Result, Scalar, Tensor, ensure, ops};
-
-use crate::options::options;
+use cresset_core::{Result, Scalar, Tensor, ensure, ops, options};
 
 options! {
     /// Optional settings of [`hardtanh_with`].

@@ -1,8 +1,6 @@
 //! Samples of classes that have gradients.
 
-use cresset_core::{Result, Tensor, ops};
-
-use crate::options::options;
+use cresset_core::{Result, Tensor, ops, options};
 
 options! {
     /// Optional settings of [`gumbel_softmax`].

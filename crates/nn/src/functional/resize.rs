@@ -1,9 +1,7 @@
 //! Resizing and sampling: `interpolate`, `grid_sample`, `affine_grid`.
 
 use cresset_core::value::OptIntList;
-use cresset_core::{Result, Tensor, bail, ensure, ops};
-
-use crate::options::options;
+use cresset_core::{Result, Tensor, bail, ensure, ops, options};
 
 /// Factors for the sizes: one for all dimensions, or one for each.
 #[derive(Clone, Debug, Default, PartialEq)]

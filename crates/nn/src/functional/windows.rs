@@ -2,11 +2,10 @@
 //! `local_response_norm`.
 
 use cresset_core::value::OptIntList;
-use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure, ops};
+use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure, ops, options};
 
 use crate::layers::{FractionalMaxPoolOptions, LPPoolOptions, LocalResponseNormOptions};
 use crate::module::number;
-use crate::options::options;
 
 options! {
     /// Optional settings of [`fold_with`] and [`unfold_with`].

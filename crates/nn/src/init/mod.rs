@@ -20,9 +20,7 @@ mod structured;
 mod truncated;
 
 use cresset_core::random::Generator;
-use cresset_core::{Result, Tensor, no_grad};
-
-use crate::options::options;
+use cresset_core::{Result, Tensor, no_grad, options};
 
 pub use fan::{Fan, Nonlinearity, calculate_fan_in_and_fan_out, calculate_gain, calculate_gain_with};
 pub use structured::{

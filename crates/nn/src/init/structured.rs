@@ -1,10 +1,9 @@
 //! Initialisations with structure: identities, orthogonal and sparse matrices.
 
 use cresset_core::random::Generator;
-use cresset_core::{Device, Result, Tensor, ensure, no_grad, ops};
+use cresset_core::{Device, Result, Tensor, ensure, no_grad, ops, options};
 
 use super::around;
-use crate::options::options;
 
 /// The identity matrix, cut or padded with zeros.
 ///

@@ -1,10 +1,9 @@
 //! Normal values within bounds.
 
 use cresset_core::random::Generator;
-use cresset_core::{DType, Device, Result, Tensor, ensure, no_grad, ops};
+use cresset_core::{DType, Device, Result, Tensor, ensure, no_grad, ops, options};
 
 use super::{around, between};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`trunc_normal_with_`].

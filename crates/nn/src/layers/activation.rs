@@ -2,13 +2,12 @@
 
 #![allow(clippy::upper_case_acronyms)] // PyTorch's names.
 
-use cresset_core::{DType, Result, Scalar, Tensor, ensure};
+use cresset_core::{DType, Result, Scalar, Tensor, ensure, options};
 
 use super::parameter;
 use crate::functional::{softsign, tanhshrink};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, number};
-use crate::options::options;
 
 /// Layers without settings.
 macro_rules! plain {

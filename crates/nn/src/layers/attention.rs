@@ -1,12 +1,11 @@
 //! [`MultiheadAttention`]: attention in several subspaces at once.
 
-use cresset_core::{DType, Result, Tensor, bail, ensure, no_grad, ops};
+use cresset_core::{DType, Result, Tensor, bail, ensure, no_grad, ops, options};
 
 use super::{Linear, parameter, size};
 use crate::functional::MultiHeadAttentionSettings;
 use crate::init;
 use crate::module::{Module, Parameter, Training, boolean, tuple};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`MultiheadAttention`].

@@ -3,13 +3,12 @@
 //! `y = (x - E[x]) / sqrt(Var[x] + eps) * weight + bias` per channel. Training uses the statistics of the batch and
 //! keeps running ones, evaluation uses the running ones.
 
-use cresset_core::{DType, Device, Result, Scalar, Tensor, bail, ensure, no_grad, ops};
+use cresset_core::{DType, Device, Result, Scalar, Tensor, bail, ensure, no_grad, ops, options};
 
 use super::parameter;
 use crate::functional::check_batch_norm;
 use crate::init;
 use crate::module::{Buffer, Forward, Module, Parameter, Training, boolean, float};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`BatchNorm`].

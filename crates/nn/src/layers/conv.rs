@@ -3,13 +3,12 @@
 //! One type serves all: the number of dimensions is a parameter of it. `y[n, o] = b[o] + sum_i W[o, i] * x[n, i]`, where
 //! `*` is the cross-correlation over the spatial dimensions.
 
-use cresset_core::{DType, IntList, Result, Tensor, bail, ensure, ops};
+use cresset_core::{DType, IntList, Result, Tensor, bail, ensure, ops, options};
 
 use super::{expand, kernel_sizes, parameter, size};
 use crate::functional::{PaddingMode, pad};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, tuple};
-use crate::options::options;
 
 /// How much is added around the input.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,13 +2,12 @@
 //!
 //! The gradient of a convolution with respect to its input, used as a layer of its own.
 
-use cresset_core::{DType, IntList, Result, Tensor, bail, ensure, ops};
+use cresset_core::{DType, IntList, Result, Tensor, bail, ensure, ops, options};
 
 use super::conv::{check_channels, settings};
 use super::{expand, kernel_sizes, parameter, size};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, tuple};
-use crate::options::options;
 
 options! {
     /// Optional settings of a transposed convolution.

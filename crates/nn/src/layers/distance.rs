@@ -1,9 +1,8 @@
 //! How far vectors are apart: [`CosineSimilarity`].
 
-use cresset_core::{Result, Tensor, ops};
+use cresset_core::{Result, Tensor, ops, options};
 
 use crate::module::Module;
-use crate::options::options;
 
 /// The cosine of the angle between vectors, as `torch.nn.CosineSimilarity`.
 ///

@@ -1,10 +1,9 @@
 //! Dropout: in training, random elements or whole channels are zeroed and the rest is scaled.
 
-use cresset_core::{Result, Tensor, ensure};
+use cresset_core::{Result, Tensor, ensure, options};
 
 use crate::functional::{alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout};
 use crate::module::{Forward, Module, Training, boolean, float};
-use crate::options::options;
 
 options! {
     /// Optional settings of the dropouts.

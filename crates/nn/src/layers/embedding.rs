@@ -1,12 +1,11 @@
 //! [`Embedding`]: a table of vectors, looked up by index.
 
-use cresset_core::{DType, Result, Tensor, ensure, no_grad};
+use cresset_core::{DType, Result, Tensor, ensure, no_grad, options};
 
 use super::{parameter, size};
 use crate::functional::{embedding_with, row};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, float};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`Embedding`].

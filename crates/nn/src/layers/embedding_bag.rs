@@ -1,12 +1,11 @@
 //! [`EmbeddingBag`]: bags of rows of a table, each made one row.
 
-use cresset_core::{DType, Result, Tensor, no_grad};
+use cresset_core::{DType, Result, Tensor, no_grad, options};
 
 use super::{parameter, size};
 use crate::functional::{BagMode, embedding_bag_with, row};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, float};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`EmbeddingBag`].

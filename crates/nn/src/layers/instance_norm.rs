@@ -1,11 +1,10 @@
 //! Instance normalisation over one to three spatial dimensions: each channel of each sample by itself.
 
-use cresset_core::{DType, Result, Tensor, ensure, ops};
+use cresset_core::{DType, Result, Tensor, ensure, ops, options};
 
 use super::batch_norm::{Statistics, affine};
 use crate::functional::check_instance_norm;
 use crate::module::{Buffer, Forward, Module, Parameter, Training, boolean, float};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`InstanceNorm`].

@@ -2,12 +2,11 @@
 //!
 //! `y = x W^T + b`, the weight with one row per output feature.
 
-use cresset_core::{DType, Result, Tensor, ensure, ops};
+use cresset_core::{DType, Result, Tensor, ensure, ops, options};
 
 use super::{parameter, size};
 use crate::init;
 use crate::module::{Forward, Module, Parameter, boolean};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`Linear`] and [`Bilinear`].

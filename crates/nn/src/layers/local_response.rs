@@ -1,11 +1,10 @@
 //! Normalisation by neighbouring channels: [`LocalResponseNorm`] and the older [`CrossMapLRN2d`].
 
 use cresset_core::autograd::{self, Context, Function};
-use cresset_core::{Result, Scalar, Tensor, ensure, ops};
+use cresset_core::{Result, Scalar, Tensor, ensure, ops, options};
 
 use crate::functional::local_response_norm_with;
 use crate::module::{Forward, Module, float, number};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`LocalResponseNorm`].

@@ -1,12 +1,11 @@
 //! Normalisation of each sample: [`LayerNorm`], [`GroupNorm`], [`RMSNorm`].
 
-use cresset_core::{DType, IntList, Result, Tensor, ensure, ops};
+use cresset_core::{DType, IntList, Result, Tensor, ensure, ops, options};
 
 use super::parameter;
 use crate::functional::check_group_norm;
 use crate::init;
 use crate::module::{Forward, Module, Parameter, boolean, float, tuple};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`LayerNorm`].

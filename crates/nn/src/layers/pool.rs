@@ -1,10 +1,9 @@
 //! Pooling over windows: the largest element ([`MaxPool`]) or the mean ([`AvgPool`]), over one to three dimensions.
 
 use cresset_core::value::OptIntList;
-use cresset_core::{IntList, Result, Tensor, bail, ops};
+use cresset_core::{IntList, Result, Tensor, bail, ops, options};
 
 use crate::module::{Forward, Module, boolean, int_or_tuple, tuple};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`MaxPool`].

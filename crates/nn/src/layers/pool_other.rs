@@ -2,12 +2,11 @@
 //! ([`MaxUnpool`]).
 
 use cresset_core::value::OptIntList;
-use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure};
+use cresset_core::{IntList, Result, Scalar, Tensor, bail, ensure, options};
 
 use super::expand;
 use crate::functional::{ScaleFactor, check_norm_type, fractional_max_pool, lp_pool, max_unpool};
 use crate::module::{Buffer, Forward, Module, boolean, float, int_or_tuple, number, tuple};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`LPPool`].

@@ -1,11 +1,10 @@
 //! Resizing: [`Upsample`] and its two older forms.
 
 use cresset_core::value::OptIntList;
-use cresset_core::{Result, Tensor};
+use cresset_core::{Result, Tensor, options};
 
 use crate::functional::{InterpolateOptions, ScaleFactor, resize};
 use crate::module::{Forward, Module, float, int_or_tuple};
-use crate::options::options;
 
 options! {
     /// Settings of [`Upsample`]: exactly one of `size` and `scale_factor` is needed.

@@ -2,12 +2,11 @@
 //!
 //! All three are [`Recurrent`] parameters of some number of gates; they differ in the state that they carry.
 
-use cresset_core::{DType, Result, Tensor, bail, ensure, modes, ops};
+use cresset_core::{DType, Result, Tensor, bail, ensure, modes, ops, options};
 
 use super::{parameter, room};
 use crate::init;
 use crate::module::{Module, Parameter, Training, Visitor, float};
-use crate::options::options;
 use crate::utils::rnn::PackedSequence;
 
 options! {

@@ -1,11 +1,10 @@
 //! Single steps of recurrent layers: [`RNNCell`], [`LSTMCell`], [`GRUCell`].
 
-use cresset_core::{DType, Result, Tensor, ensure, ops};
+use cresset_core::{DType, Result, Tensor, ensure, ops, options};
 
 use super::{parameter, size};
 use crate::init;
 use crate::module::{Module, Parameter};
-use crate::options::options;
 
 options! {
     /// Optional settings of recurrent cells.

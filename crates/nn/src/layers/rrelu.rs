@@ -1,9 +1,8 @@
 //! Leaky rectification with a random slope: [`RReLU`].
 
-use cresset_core::{Result, Tensor, ops};
+use cresset_core::{Result, Tensor, ops, options};
 
 use crate::module::{Forward, Module, Training, float};
-use crate::options::options;
 
 /// `x` where positive, else `a x` with `a` drawn from `U(lower, upper)`; their mean in evaluation. As `torch.nn.RReLU`.
 ///

@@ -1,9 +1,8 @@
 //! Layers that change the shape only: [`Flatten`], [`Unflatten`].
 
-use cresset_core::{IntList, Result, Tensor};
+use cresset_core::{IntList, Result, Tensor, options};
 
 use crate::module::{Forward, Module, tuple};
-use crate::options::options;
 
 /// Makes one dimension of several, as `torch.nn.Flatten`.
 ///

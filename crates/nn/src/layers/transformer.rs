@@ -1,6 +1,6 @@
 //! Stacks of layers, and the whole [`Transformer`].
 
-use cresset_core::{DType, Result, Tensor, ensure, ops};
+use cresset_core::{DType, Result, Tensor, ensure, ops, options};
 
 use super::{
     Activation, DecoderMasks, EncoderMasks, LayerNorm, TransformerDecoderLayer, TransformerEncoderLayer,
@@ -8,7 +8,6 @@ use super::{
 };
 use crate::init;
 use crate::module::{Forward, Module};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`TransformerEncoder`] and [`TransformerDecoder`].

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cresset_core::{DType, Result, Tensor, ops};
+use cresset_core::{DType, Result, Tensor, ops, options};
 
 use super::{Dropout, LayerNorm, Linear, MultiheadAttention};
 use crate::module::{Forward, Module};
-use crate::options::options;
 
 type Function = dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync;
 

@@ -1,10 +1,9 @@
 //! [`AdaptiveLogSoftmaxWithLoss`]: softmax over many classes of which few are frequent.
 
-use cresset_core::{DType, Result, Tensor, bail, ensure, ops};
+use cresset_core::{DType, Result, Tensor, bail, ensure, ops, options};
 
 use crate::layers::Linear;
 use crate::module::{Forward, Module, Sequential};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`AdaptiveLogSoftmaxWithLoss`].

@@ -1,11 +1,10 @@
 //! Losses of pairs and triples of vectors: how near those that belong together are.
 
-use cresset_core::{Result, Tensor, ensure, ops};
+use cresset_core::{Result, Tensor, ensure, ops, options};
 
 use super::functional::Reduction;
 use super::modules::loss_module;
 use crate::module::{Module, float};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`hinge_embedding_loss`].

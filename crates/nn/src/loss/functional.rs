@@ -1,8 +1,6 @@
 //! The losses as functions: `cross_entropy(input, target)`, `cross_entropy_with(input, target, |o| …)`.
 
-use cresset_core::{Result, Tensor, bail, ensure, ops};
-
-use crate::options::options;
+use cresset_core::{Result, Tensor, bail, ensure, ops, options};
 
 pub use super::distance::{
     cosine_embedding_loss, cosine_embedding_loss_with, hinge_embedding_loss, hinge_embedding_loss_with,

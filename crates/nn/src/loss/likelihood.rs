@@ -1,11 +1,10 @@
 //! Negative log likelihoods of distributions, and margins between classes.
 
-use cresset_core::{Result, Scalar, Tensor, ensure, no_grad, ops};
+use cresset_core::{Result, Scalar, Tensor, ensure, no_grad, ops, options};
 
 use super::functional::{LossOptions, Reduction};
 use super::modules::loss_module;
 use crate::module::{Buffer, Module};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`gaussian_nll_loss`].

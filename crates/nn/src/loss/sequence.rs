@@ -1,11 +1,10 @@
 //! Losses of label sequences, and cross entropy that ends with its own linear layer.
 
-use cresset_core::{Result, Tensor, bail, ensure, ops};
+use cresset_core::{Result, Tensor, bail, ensure, ops, options};
 
 use super::functional::{Reduction, cross_entropy_with};
 use crate::layers::Linear;
 use crate::module::{Buffer, Module, boolean, float, tuple};
-use crate::options::options;
 
 options! {
     /// Optional settings of [`ctc_loss`].

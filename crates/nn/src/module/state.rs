@@ -3,9 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 
-use cresset_core::{DType, Error, Result, Tensor, bail, no_grad};
-
-use crate::options::options;
+use cresset_core::{DType, Error, Result, Tensor, bail, no_grad, options};
 
 use super::{LoadHook, Module, StateHook, Uninitialized, detached, walk};
 

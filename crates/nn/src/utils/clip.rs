@@ -1,9 +1,8 @@
 //! Clipping of gradients, in place.
 
-use cresset_core::{DType, Result, Scalar, Tensor, ensure, no_grad, ops};
+use cresset_core::{DType, Result, Scalar, Tensor, ensure, no_grad, ops, options};
 
 use crate::module::{Parameter, float};
-use crate::options::options;
 
 /// The norm of the norms of the tensors.
 ///

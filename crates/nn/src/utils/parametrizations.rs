@@ -1,11 +1,10 @@
 //! Weight normalisation, spectral normalisation, orthogonal matrices.
 
-use cresset_core::{IntList, Result, Tensor, bail, ensure, no_grad, ops};
+use cresset_core::{IntList, Result, Tensor, bail, ensure, no_grad, ops, options};
 
 use super::parametrize::{Parametrization, Parametrized};
 use crate::init;
 use crate::module::{Buffer, Module, Training};
-use crate::options::options;
 
 /// The norm over all dimensions but one (over all, if none is given), of size 1 where it was taken.
 fn norm_except_dim(v: &Tensor, dim: Option<i64>) -> Result<Tensor> {

@@ -1,8 +1,6 @@
 //! Sequences of different lengths: packed for recurrent layers, padded for others, as `torch.nn.utils.rnn`.
 
-use cresset_core::{DType, Result, Scalar, Tensor, bail, ensure, ops};
-
-use crate::options::options;
+use cresset_core::{DType, Result, Scalar, Tensor, bail, ensure, ops, options};
 
 /// The steps of sequences of different lengths: all first ones, longest sequence first, then all second ones of those long
 /// enough, and so on.

@@ -1,12 +1,11 @@
 //! Schedules made of schedules: one after the other ([`SequentialLR`]) or all at once ([`ChainedScheduler`]).
 
-use cresset_core::{Result, bail, ensure};
+use cresset_core::{Result, bail, ensure, options};
 use cresset_io::PyValue;
 
 use super::state::{Setting, floats, nested, read};
 use super::{Moment, Schedule, Scheduler, current_lrs};
 use crate::optimizer::ParamGroups;
-use crate::options::options;
 
 /// Any scheduler whose step takes only the optimizer: it can be part of another, and its state saved.
 pub trait Step {

@@ -2,14 +2,13 @@
 
 use std::f64::consts::PI;
 
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, ensure, options};
 use cresset_io::PyValue;
 
 use super::state::{Progress, Setting, read, read_or, take};
 use super::{Moment, Schedule, Scheduler, Step, current_lrs};
 use crate::hyper::python_float;
 use crate::optimizer::ParamGroups;
-use crate::options::options;
 
 /// Lets the rate follow a cosine from its start to `eta_min` and back, as
 /// `torch.optim.lr_scheduler.CosineAnnealingLR` (Loshchilov and Hutter 2016, without restarts).

@@ -2,14 +2,13 @@
 
 use std::f64::consts::PI;
 
-use cresset_core::{Result, bail, ensure};
+use cresset_core::{Result, bail, ensure, options};
 use cresset_io::PyValue;
 
 use super::state::{Progress, Setting, read, read_or};
 use super::{PerGroup, Step, current_lrs, is_cosine, momenta, set_momentum, warn_if_early};
 use crate::hyper::python_float;
 use crate::optimizer::ParamGroups;
-use crate::options::options;
 
 options! {
     /// Optional settings of [`OneCycleLR`].

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use cresset_core::{Result, bail, ensure};
+use cresset_core::{Result, bail, ensure, options};
 use cresset_io::PyValue;
 
 use super::state::{Progress, Setting, floats, read, read_or};
 use super::{PerGroup, Step, current_lrs, momenta, set_momentum, warn_if_early};
 use crate::optimizer::ParamGroups;
-use crate::options::options;
 
 /// A function that scales the height of cycles; none at first.
 #[derive(Clone, Default)]

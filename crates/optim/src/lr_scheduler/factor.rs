@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, ensure, options};
 use cresset_io::PyValue;
 
 use super::state::{Setting, take};
 use super::{Moment, Schedule, Scheduler};
 use crate::optimizer::ParamGroups;
-use crate::options::options;
 
 /// Declares schedules: what must be said, and after it what may be, with its defaults; then the rule.
 macro_rules! schedules {

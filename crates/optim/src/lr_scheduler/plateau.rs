@@ -1,12 +1,11 @@
 //! A schedule that follows a measured value.
 
-use cresset_core::{Result, bail, ensure};
+use cresset_core::{Result, bail, ensure, options};
 use cresset_io::PyValue;
 
 use super::state::{Setting, floats, read, read_or};
 use super::{PerGroup, current_lrs};
 use crate::optimizer::ParamGroups;
-use crate::options::options;
 
 options! {
     /// Optional settings of [`ReduceLROnPlateau`].

@@ -2,13 +2,12 @@
 
 use std::f64::consts::PI;
 
-use cresset_core::{Result, ensure};
+use cresset_core::{Result, ensure, options};
 use cresset_io::PyValue;
 
 use super::state::{Setting, take};
 use super::{Moment, PerGroup, Schedule, Scheduler, is_cosine};
 use crate::optimizer::ParamGroups;
-use crate::options::options;
 
 /// Lets the rate go to a constant, as `torch.optim.swa_utils.SWALR` (Izmailov et al. 2018).
 ///

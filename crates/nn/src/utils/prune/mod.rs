@@ -19,10 +19,9 @@ mod methods;
 
 use std::fmt;
 
-use cresset_core::{Result, Tensor, bail, ensure, no_grad, ops};
+use cresset_core::{Result, Tensor, bail, ensure, no_grad, ops, options};
 
 use crate::module::{Buffer, Forward, Module, Parameter, Visitor, torch_size};
-use crate::options::options;
 pub use methods::{
     Amount, BasePruningMethod, CustomFromMask, Identity, L1Unstructured, LnStructured, PruningType,
     RandomStructured, RandomUnstructured,

@@ -1,6 +1,17 @@
 //! The one form in which optional settings are given: `Conv2d::with(1, 32, 3, |o| o.stride(2).bias(false))`.
 
 /// Declares an options struct: fields with their defaults, and one setter per field.
+///
+/// ```
+/// cresset_core::options! {
+///     /// Optional settings of a filter.
+///     FilterOptions {
+///         /// How wide it is (default: 3).
+///         width: i64 = 3,
+///     }
+/// }
+/// ```
+#[macro_export]
 macro_rules! options {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $ty:ty = $default:expr,)* }) => {
         $(#[$meta])*
@@ -25,5 +36,3 @@ macro_rules! options {
         }
     };
 }
-
-pub(crate) use options;
