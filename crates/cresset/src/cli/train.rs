@@ -189,7 +189,7 @@ impl Run {
         self.history.rows.push(Row {
             epoch: f64::from(at.epoch + 1),
             step: at.step as f64,
-            lr: self.scheduler.last_lr().first().copied().unwrap_or_default(),
+            lr: self.scheduler.get_last_lr().first().copied().unwrap_or_default(),
             train_loss: at.loss_sum / at.seen as f64,
             train_accuracy: at.correct as f64 / at.seen as f64,
             test_loss: measured.loss,

@@ -25,7 +25,7 @@ pub trait Step {
     fn undo(&mut self);
 
     /// The rates now, one per group.
-    fn last_lr(&self) -> &[f64];
+    fn get_last_lr(&self) -> &[f64];
 
     /// What it remembers, under PyTorch's keys.
     fn state_dict(&self) -> PyValue;
@@ -57,8 +57,8 @@ impl<S: Schedule + Clone> Step for Scheduler<S> {
         self.at.last_epoch -= 1;
     }
 
-    fn last_lr(&self) -> &[f64] {
-        Scheduler::last_lr(self)
+    fn get_last_lr(&self) -> &[f64] {
+        Scheduler::get_last_lr(self)
     }
 
     fn state_dict(&self) -> PyValue {
@@ -101,11 +101,11 @@ options! {
 /// let warm = ConstantLR::with(&mut optimizer, |o| o.factor(0.5).total_iters(9))?;
 /// let cool = ExponentialLR::new(&mut optimizer, 0.5)?;
 /// let mut scheduler = SequentialLR::new(&mut optimizer, vec![Box::new(warm), Box::new(cool)], vec![2])?;
-/// let mut rates = vec![scheduler.last_lr()[0]];
+/// let mut rates = vec![scheduler.get_last_lr()[0]];
 /// for _epoch in 0..3 {
 ///     optimizer.step()?;
 ///     scheduler.step(&mut optimizer)?;
-///     rates.push(scheduler.last_lr()[0]);
+///     rates.push(scheduler.get_last_lr()[0]);
 /// }
 /// assert_eq!(rates, [0.5, 0.5, 1.0, 0.5]);
 /// # Ok(())
@@ -183,7 +183,7 @@ impl SequentialLR {
     }
 
     /// The rates now, one per group.
-    pub fn last_lr(&self) -> &[f64] {
+    pub fn get_last_lr(&self) -> &[f64] {
         &self.last_lr
     }
 }
@@ -203,7 +203,7 @@ impl SequentialLR {
 /// for rate in [0.25, 0.25, 0.125] {
 ///     optimizer.step()?;
 ///     scheduler.step(&mut optimizer)?;
-///     assert_eq!(scheduler.last_lr(), [rate]);
+///     assert_eq!(scheduler.get_last_lr(), [rate]);
 /// }
 /// # Ok(())
 /// # }
@@ -238,7 +238,7 @@ impl ChainedScheduler {
     }
 
     /// The rates now, one per group.
-    pub fn last_lr(&self) -> &[f64] {
+    pub fn get_last_lr(&self) -> &[f64] {
         &self.last_lr
     }
 }
@@ -260,7 +260,7 @@ impl Step for SequentialLR {
         self.last_epoch -= 1;
     }
 
-    fn last_lr(&self) -> &[f64] {
+    fn get_last_lr(&self) -> &[f64] {
         &self.last_lr
     }
 
@@ -302,7 +302,7 @@ impl Step for ChainedScheduler {
         self.schedulers.iter_mut().for_each(|s| s.undo());
     }
 
-    fn last_lr(&self) -> &[f64] {
+    fn get_last_lr(&self) -> &[f64] {
         &self.last_lr
     }
 

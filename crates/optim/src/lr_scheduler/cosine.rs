@@ -193,7 +193,7 @@ impl CosineAnnealingWarmRestarts {
     }
 
     /// The rates now, one per group.
-    pub fn last_lr(&self) -> &[f64] {
+    pub fn get_last_lr(&self) -> &[f64] {
         &self.at.last_lr
     }
 }
@@ -211,7 +211,7 @@ impl Step for CosineAnnealingWarmRestarts {
         self.at.last_epoch -= 1;
     }
 
-    fn last_lr(&self) -> &[f64] {
+    fn get_last_lr(&self) -> &[f64] {
         &self.at.last_lr
     }
 

@@ -45,12 +45,12 @@ options! {
 /// # fn main() -> Result<()> {
 /// let mut optimizer = SGD::with([ops::zeros([1])?.requires_grad_(true)?], 0.1, |o| o.momentum(0.9))?;
 /// let mut scheduler = OneCycleLR::with(&mut optimizer, 1.0, 10, |o| o.pct_start(0.5).div_factor(4.0))?;
-/// assert_eq!(scheduler.last_lr(), [0.25]);
+/// assert_eq!(scheduler.get_last_lr(), [0.25]);
 /// for _batch in 0..4 {
 ///     optimizer.step()?;
 ///     scheduler.step(&mut optimizer)?;
 /// }
-/// assert_eq!(scheduler.last_lr(), [1.0]);
+/// assert_eq!(scheduler.get_last_lr(), [1.0]);
 /// # Ok(())
 /// # }
 /// ```
@@ -216,7 +216,7 @@ impl OneCycleLR {
     }
 
     /// The rates now, one per group.
-    pub fn last_lr(&self) -> &[f64] {
+    pub fn get_last_lr(&self) -> &[f64] {
         &self.at.last_lr
     }
 }
@@ -235,7 +235,7 @@ impl Step for OneCycleLR {
         self.at.last_epoch -= 1;
     }
 
-    fn last_lr(&self) -> &[f64] {
+    fn get_last_lr(&self) -> &[f64] {
         &self.at.last_lr
     }
 

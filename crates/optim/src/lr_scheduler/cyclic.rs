@@ -68,7 +68,7 @@ options! {
 /// for _batch in 0..4 {
 ///     optimizer.step()?;
 ///     scheduler.step(&mut optimizer)?;
-///     rates.push(scheduler.last_lr()[0]);
+///     rates.push(scheduler.get_last_lr()[0]);
 /// }
 /// assert_eq!(rates, [0.75, 0.25, 0.5, 0.25]);
 /// # Ok(())
@@ -187,7 +187,7 @@ impl CyclicLR {
     }
 
     /// The rates now, one per group.
-    pub fn last_lr(&self) -> &[f64] {
+    pub fn get_last_lr(&self) -> &[f64] {
         &self.at.last_lr
     }
 }
@@ -216,7 +216,7 @@ impl Step for CyclicLR {
         self.at.last_epoch -= 1;
     }
 
-    fn last_lr(&self) -> &[f64] {
+    fn get_last_lr(&self) -> &[f64] {
         &self.at.last_lr
     }
 

@@ -93,7 +93,7 @@ schedules! {
     /// let mut scheduler = StepLR::with(&mut optimizer, 2, |o| o.gamma(0.5))?;
     /// let mut rates = Vec::new();
     /// for _epoch in 0..4 {
-    ///     rates.push(scheduler.last_lr()[0]);
+    ///     rates.push(scheduler.get_last_lr()[0]);
     ///     optimizer.step()?;
     ///     scheduler.step(&mut optimizer)?;
     /// }

@@ -15,7 +15,7 @@ macro_rules! example {
             $name,
             "::with(",
             $arguments,
-            ")?;\nlet mut rates = Vec::new();\nfor _epoch in 0..3 {\n    optimizer.step()?;\n    scheduler.step(&mut optimizer)?;\n    rates.push(scheduler.last_lr()[0]);\n}\nassert_eq!(format!(\"{rates:.3?}\"), \"",
+            ")?;\nlet mut rates = Vec::new();\nfor _epoch in 0..3 {\n    optimizer.step()?;\n    scheduler.step(&mut optimizer)?;\n    rates.push(scheduler.get_last_lr()[0]);\n}\nassert_eq!(format!(\"{rates:.3?}\"), \"",
             $rates,
             "\");\n# Ok(())\n# }\n```"
         )
@@ -181,7 +181,7 @@ impl<S: Schedule> Scheduler<S> {
     }
 
     /// The rates now, one per group.
-    pub fn last_lr(&self) -> &[f64] {
+    pub fn get_last_lr(&self) -> &[f64] {
         &self.at.last_lr
     }
 

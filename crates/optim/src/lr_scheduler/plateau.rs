@@ -43,7 +43,7 @@ options! {
 ///     optimizer.step()?;
 ///     scheduler.step(&mut optimizer, loss)?;
 /// }
-/// assert_eq!(scheduler.last_lr(), [0.25]);
+/// assert_eq!(scheduler.get_last_lr(), [0.25]);
 /// # Ok(())
 /// # }
 /// ```
@@ -145,7 +145,7 @@ impl ReduceLROnPlateau {
     }
 
     /// The rates now, one per group.
-    pub fn last_lr(&self) -> &[f64] {
+    pub fn get_last_lr(&self) -> &[f64] {
         &self.last_lr
     }
 

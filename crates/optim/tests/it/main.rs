@@ -169,7 +169,7 @@ fn a_schedule_is_resumed_with_the_optimizer() -> Result<()> {
     again.load_state_dict(&schedule.state_dict())?;
     schedule.step(&mut sgd)?;
     again.step(&mut other)?;
-    assert_eq!((again.last_lr(), again.last_epoch()), (schedule.last_lr(), 4));
+    assert_eq!((again.get_last_lr(), again.last_epoch()), (schedule.get_last_lr(), 4));
     assert_eq!(other.get(0, "initial_lr"), Some(1.0));
     Ok(())
 }
@@ -180,10 +180,10 @@ fn schedules_follow_each_other() -> Result<()> {
     let warm = ConstantLR::with(&mut sgd, |s| s.factor(0.5).total_iters(10))?;
     let cool = ExponentialLR::new(&mut sgd, 0.5)?;
     let mut both = SequentialLR::new(&mut sgd, vec![Box::new(warm), Box::new(cool)], vec![2])?;
-    let mut rates = vec![both.last_lr()[0]];
+    let mut rates = vec![both.get_last_lr()[0]];
     for _ in 0..3 {
         both.step(&mut sgd)?;
-        rates.push(both.last_lr()[0]);
+        rates.push(both.get_last_lr()[0]);
     }
     assert_eq!(rates, [0.5, 0.5, 1.0, 0.5]);
     Ok(())

@@ -228,11 +228,11 @@ fn schedules_go_on_after_an_epoch() -> Result<()> {
     let mut sgd = optimizer()?;
     StepLR::with(&mut sgd, 3, |s| s.gamma(0.5))?;
     let mut schedule = StepLR::with(&mut sgd, 3, |s| s.gamma(0.5).last_epoch(1))?;
-    assert_eq!((schedule.last_epoch(), schedule.last_lr()), (2, &[0.1, 0.02][..]));
+    assert_eq!((schedule.last_epoch(), schedule.get_last_lr()), (2, &[0.1, 0.02][..]));
     schedule.step(&mut sgd)?;
-    assert_eq!(schedule.last_lr(), [0.05, 0.01]);
+    assert_eq!(schedule.get_last_lr(), [0.05, 0.01]);
     let restarts = CosineAnnealingWarmRestarts::with(&mut sgd, 4, |c| c.last_epoch(1))?;
-    assert!((restarts.last_lr()[0] - 0.05).abs() < 1e-15);
+    assert!((restarts.get_last_lr()[0] - 0.05).abs() < 1e-15);
     Ok(())
 }
 
@@ -243,7 +243,7 @@ fn a_measure_that_is_no_number_is_no_improvement() -> Result<()> {
     for metric in [f64::NAN, f64::NAN] {
         schedule.step(&mut sgd, metric)?;
     }
-    assert_eq!(schedule.last_lr(), [0.06, 0.01]);
+    assert_eq!(schedule.get_last_lr(), [0.06, 0.01]);
     sgd.add_param_group([Tensor::from_vec(vec![1_f32], [1])?], |o| o)?;
     schedule.step(&mut sgd, f64::NAN)?;
     let text = "Runtime: The number of param groups in the `optimizer` (3) differs from when `ReduceLROnPlateau` was initialized (2)";
