@@ -51,8 +51,6 @@ multiversion! {
             }
         }
         let last = rest.iter().fold(f.empty(), |acc, x| f.push(acc, *x));
-        // Seen together with the way they join, the compiler would keep the lanes in pairs and not in a vector.
-        let few = std::hint::black_box(few);
         if x.len() < FEW { last } else { f.merge(join16(few, |a, b| f.merge(a, b)), last) }
     }
 
