@@ -33,6 +33,28 @@ pub fn gumbel_softmax(logits: &Tensor) -> Result<Tensor> {
 
 /// [`gumbel_softmax`] with optional settings.
 ///
+/// ```
+/// # use cresset_core::{random::manual_seed, tensor, Result};
+/// # use cresset_nn::functional as F;
+/// # fn main() -> Result<()> {
+/// let logits = tensor![[0.1, 0.5, 0.2], [1.0, 2.0, 3.0]].requires_grad_(true)?;
+/// manual_seed(0); // the samples are PyTorch's
+/// let soft = F::gumbel_softmax_with(&logits, |o| o.tau(0.5))?;
+/// soft.select(1, 0)?.sum()?.backward()?;
+/// manual_seed(0);
+/// let hard = F::gumbel_softmax_with(&logits, |o| o.hard(true))?;
+/// assert_eq!(hard.detach().to_vec::<f32>()?, [0.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+/// # let near = |t: &cresset_core::Tensor, want: &[f32]| {
+/// #     let got = t.detach().to_vec::<f32>().unwrap();
+/// #     assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?}");
+/// # };
+/// # near(&soft, &[0.016_996_257, 0.307_543_8, 0.675_459_9, 0.005_309_808, 0.235_067_04, 0.759_623_2]);
+/// # let want = [0.033_414_77, -0.010_454_187, -0.022_960_58, 0.010_563_227, -0.002_496_321_5, -0.008_066_906];
+/// # near(&logits.grad().unwrap(), &want);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`gumbel_softmax`].
 pub fn gumbel_softmax_with(

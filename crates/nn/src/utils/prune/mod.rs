@@ -210,6 +210,25 @@ pub fn l1_unstructured<M: Module + Clone>(
 
 /// Prunes slices along `dim` at random, as `torch.nn.utils.prune.random_structured`.
 ///
+/// ```
+/// # use cresset_nn::{Linear, utils::prune::{self, Pruned}};
+/// # fn main() -> cresset_core::Result<()> {
+/// let mut layer = Pruned::new(Linear::new(4, 6)?);
+/// cresset_core::random::manual_seed(3); // the mask is PyTorch's
+/// prune::random_unstructured(&mut layer, "weight", 0.3)?;
+/// prune::random_structured(&mut layer, "weight", 2, 0)?;
+/// let mask = layer.mask("weight").unwrap();
+/// assert_eq!(mask.select(0, 1)?.to_vec::<f32>()?, [1.0, 1.0, 0.0, 1.0]);
+/// assert_eq!(mask.select(0, 3)?.to_vec::<f32>()?, [1.0; 4]);
+/// assert_eq!(mask.narrow(0, 4, 2)?.to_vec::<f32>()?, [0.0; 8]);
+/// prune::random_unstructured(&mut layer, "weight", 5)?; // of what is left
+/// let mask = layer.mask("weight").unwrap();
+/// assert_eq!(mask.select(0, 0)?.to_vec::<f32>()?, [1.0, 0.0, 1.0, 1.0]);
+/// assert_eq!(mask.select(0, 3)?.to_vec::<f32>()?, [0.0; 4]);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// `Attribute` when there is no such parameter, `Value` for an impossible amount or one dimension, `Index` for a dimension
 /// that is not there.
