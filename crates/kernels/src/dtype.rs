@@ -38,6 +38,15 @@ pub enum DType {
 }
 
 impl DType {
+    /// The nearest number of a half type; what other types hold is not narrowed.
+    pub fn round_half(self, x: f64) -> f64 {
+        match self {
+            DType::F16 => f16::from_f64(x).to_f64(),
+            DType::BF16 => bf16::from_f64(x).to_f64(),
+            _ => x,
+        }
+    }
+
     /// All element types.
     pub const ALL: [DType; 12] = [
         DType::Bool,

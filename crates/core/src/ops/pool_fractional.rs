@@ -2,7 +2,6 @@
 
 use cresset_kernels::pool::{Fractional, fractional_max};
 use cresset_macros::op;
-use half::{bf16, f16};
 
 use crate::autograd::Meta;
 use crate::dense::{cast, dense, float_type, slice, slice_mut};
@@ -46,12 +45,7 @@ fn sizes(rank: usize, this: &Tensor, kernel: &[i64], output: &[i64]) -> Result<F
         let list: Vec<String> = kernel.iter().map(i64::to_string).collect();
         bail!("{op}(): kernel size should be greater than zero, but got {}", list.join("x"));
     }
-    let round: fn(f64) -> f64 = match this.dtype() {
-        DType::F16 => |x| f16::from_f64(x).to_f64(),
-        DType::BF16 => |x| bf16::from_f64(x).to_f64(),
-        _ => |x| x,
-    };
-    let mut all = Fractional { input: [1; 3], output: [1; 3], kernel: [1; 3], round };
+    let mut all = Fractional { input: [1; 3], output: [1; 3], kernel: [1; 3], dtype: this.dtype() };
     for d in 0..rank {
         let (n, k, o, axis) = (shape[shape.len() - rank + d], kernel[d], output[d], 3 - rank + d);
         ensure!(

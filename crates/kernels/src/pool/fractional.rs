@@ -1,6 +1,7 @@
 //! Maximum pooling whose windows start at pseudo-random places.
 
 use super::max::Ordered;
+use crate::dtype::DType;
 use crate::math::Real;
 use crate::parts::{Parts, each_row};
 
@@ -16,15 +17,15 @@ pub struct Fractional {
     pub output: [usize; 3],
     /// Size of the window, at most that of the plane.
     pub kernel: [usize; 3],
-    /// Rounds what is computed of places to the dtype of the tensor.
-    pub round: fn(f64) -> f64,
+    /// The dtype of the tensor: places are computed in it.
+    pub dtype: DType,
 }
 
 impl Fractional {
     /// Where the windows along `axis` start, for a random number from 0 to 1.
     fn starts<T: Real>(&self, axis: usize, random: T) -> Vec<usize> {
         let (n, last) = (self.output[axis], self.input[axis] - self.kernel[axis]);
-        let round = |x: T| T::real((self.round)(x.wide()));
+        let round = |x: T| T::real(self.dtype.round_half(x.wide()));
         let number = |i: usize| round(T::real(i as f64));
         let step = round(number(last) / number(n.saturating_sub(1)));
         let whole = |x: T| x.wide() as i64;

@@ -1,6 +1,6 @@
 //! The sparse matrices of resampling.
 
-use crate::dtype::{DType, bf16, f16};
+use crate::dtype::DType;
 use crate::math::Real;
 
 /// How positions of the output map to positions of the input along one dimension.
@@ -245,12 +245,7 @@ impl<T: Real> Taps<T> {
 
     /// The same with weights that are rounded to a narrower type.
     pub fn rounded(mut self, dtype: DType) -> Taps<T> {
-        let round = |w: f64| match dtype {
-            DType::F16 => f16::from_f64(w).to_f64(),
-            DType::BF16 => bf16::from_f64(w).to_f64(),
-            _ => w,
-        };
-        self.weight.iter_mut().for_each(|w| *w = T::real(round(w.wide())));
+        self.weight.iter_mut().for_each(|w| *w = T::real(dtype.round_half(w.wide())));
         self
     }
 
