@@ -192,14 +192,14 @@ macro_rules! hyper {
         impl $crate::hyper::Hyper for $name {
             fn entries(&self) -> Vec<(&'static str, cresset_core::value::Value)> {
                 use $crate::hyper::HyperValue;
-                #[allow(unused_mut)] // only some algorithms have defaults that are ints
-                let mut entries = vec![
+                let entries = vec![
                     $((stringify!($field), self.$field.to_value()),)*
                     $((stringify!($flag), self.$flag.to_value()),)*
                 ];
-                $($(if self.$int == Self::default().$int {
-                    $crate::hyper::as_int(&mut entries, stringify!($int));
-                })*)?
+                $($(let entries = match self.$int == Self::default().$int {
+                    true => $crate::hyper::as_int(entries, stringify!($int)),
+                    false => entries,
+                };)*)?
                 entries
             }
 
@@ -252,7 +252,7 @@ pub(crate) fn check_flags(h: &impl Hyper) -> Result<()> {
 }
 
 /// Turns whole numbers of an entry into ints, as PyTorch writes that default.
-pub(crate) fn as_int(entries: &mut [(&'static str, Value)], key: &str) {
+pub(crate) fn as_int(mut entries: Vec<(&'static str, Value)>, key: &str) -> Vec<(&'static str, Value)> {
     let int = |x: f64| if x.trunc() == x { Scalar::Int(x as i64) } else { Scalar::Float(x) };
     for (_, value) in entries.iter_mut().filter(|(k, _)| *k == key) {
         match value {
@@ -261,6 +261,7 @@ pub(crate) fn as_int(entries: &mut [(&'static str, Value)], key: &str) {
             _ => {}
         }
     }
+    entries
 }
 
 pub(crate) use {flag_doc, flag_type, hyper};

@@ -265,8 +265,7 @@ pub trait Module: Send + Sync {
     where
         Self: Sized,
     {
-        let (path, item) = target.rsplit_once('.').unwrap_or(("", target));
-        let module = self.get_submodule(path)?;
+        let (module, item) = owner(self, target)?;
         let found = module.fields().parameters.into_iter().find(|(name, _)| name == item);
         found.map(|(_, p)| p.clone()).ok_or_else(|| no_attribute(module, item))
     }
@@ -279,8 +278,7 @@ pub trait Module: Send + Sync {
     where
         Self: Sized,
     {
-        let (path, item) = target.rsplit_once('.').unwrap_or(("", target));
-        let module = self.get_submodule(path)?;
+        let (module, item) = owner(self, target)?;
         let found = module.fields().buffers.into_iter().find(|(name, _)| name == item);
         found.map(|(_, b)| b.clone()).ok_or_else(|| no_attribute(module, item))
     }
@@ -383,6 +381,12 @@ pub trait Module: Send + Sync {
         let _guard = no_grad();
         apply(self, f)
     }
+}
+
+/// The module that a dotted name points into, and the last part of the name.
+fn owner<'a>(module: &'a impl Module, target: &'a str) -> Result<(&'a dyn Module, &'a str)> {
+    let (path, item) = target.rsplit_once('.').unwrap_or(("", target));
+    Ok((module.get_submodule(path)?, item))
 }
 
 fn no_attribute(module: &dyn Module, item: &str) -> Error {

@@ -183,13 +183,11 @@ impl BasePruningMethod for RandomStructured {
     }
 
     fn compute_mask(&self, scores: &Tensor, default_mask: &Tensor) -> Result<Tensor> {
-        let (slices, count) = slices_to_prune(scores, self.dim, self.amount)?;
-        if count == 0 {
-            return Ok(default_mask.clone());
-        }
-        let chances = ops::rand([slices])?;
-        let (threshold, _) = chances.kthvalue(count)?;
-        default_mask.mul(&along(&chances.gt(&threshold)?, default_mask, self.dim)?)
+        drop_slices(scores, default_mask, self.dim, self.amount, |slices, count| {
+            let chances = ops::rand([slices])?;
+            let (threshold, _) = chances.kthvalue(count)?;
+            chances.gt(&threshold)
+        })
     }
 }
 
@@ -210,20 +208,23 @@ impl BasePruningMethod for LnStructured {
     }
 
     fn compute_mask(&self, scores: &Tensor, default_mask: &Tensor) -> Result<Tensor> {
-        let (slices, count) = slices_to_prune(scores, self.dim, self.amount)?;
-        if count == 0 {
-            return Ok(default_mask.clone());
-        }
-        let rows = scores.transpose(0, self.dim)?.reshape([slices, -1])?;
-        let norms = rows.linalg_vector_norm_with(|o| o.ord(self.n).dim([1]))?;
-        let (_, kept) = norms.topk(slices - count)?;
-        let kept = ops::zeros_like(&norms)?.index_fill(0, &kept, 1)?;
-        default_mask.mul(&along(&kept, default_mask, self.dim)?)
+        drop_slices(scores, default_mask, self.dim, self.amount, |slices, count| {
+            let rows = scores.transpose(0, self.dim)?.reshape([slices, -1])?;
+            let norms = rows.linalg_vector_norm_with(|o| o.ord(self.n).dim([1]))?;
+            let (_, kept) = norms.topk(slices - count)?;
+            ops::zeros_like(&norms)?.index_fill(0, &kept, 1)
+        })
     }
 }
 
-/// How many slices there are and how many of them go.
-fn slices_to_prune(scores: &Tensor, dim: i64, amount: Amount) -> Result<(i64, i64)> {
+/// The mask without the slices along `dim` where `keep`, given how many there are and how many of them go, is 0.
+fn drop_slices(
+    scores: &Tensor,
+    mask: &Tensor,
+    dim: i64,
+    amount: Amount,
+    keep: impl FnOnce(i64, i64) -> Result<Tensor>,
+) -> Result<Tensor> {
     let sizes = scores.sizes();
     let (shape, dims) = (torch_size(&sizes), sizes.len());
     ensure!(
@@ -233,14 +234,13 @@ fn slices_to_prune(scores: &Tensor, dim: i64, amount: Amount) -> Result<(i64, i6
     );
     ensure!(dim < dims as i64, Index, "Invalid index {dim} for tensor of size {shape}");
     let slices = scores.size(dim)?;
-    Ok((slices, amount.of(slices)?))
-}
-
-/// A value for each slice along `dim`, in a shape that broadcasts over `like`.
-fn along(values: &Tensor, like: &Tensor, dim: i64) -> Result<Tensor> {
-    let mut sizes = vec![1; like.dim()];
-    sizes[0] = -1;
-    values.to_dtype(like.dtype())?.reshape(sizes)?.transpose(0, dim)
+    let count = amount.of(slices)?;
+    if count == 0 {
+        return Ok(mask.clone());
+    }
+    let mut column = vec![1; dims];
+    column[0] = -1;
+    mask.mul(&keep(slices, count)?.to_dtype(mask.dtype())?.reshape(column)?.transpose(0, dim)?)
 }
 
 /// Prunes where a mask is 0, as `torch.nn.utils.prune.CustomFromMask`.
